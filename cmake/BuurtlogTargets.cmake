@@ -1,0 +1,58 @@
+include(GoogleTest)
+
+# TEMPORARY while the tree is being laid: drops sources that do not exist yet.
+function(buurtlog_existing out)
+  set(kept)
+  foreach(f ${ARGN})
+    if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${f} OR IS_ABSOLUTE ${f})
+      list(APPEND kept ${f})
+    endif()
+  endforeach()
+  if(NOT kept)
+    file(WRITE ${CMAKE_BINARY_DIR}/empty.cc "")
+    set(kept ${CMAKE_BINARY_DIR}/empty.cc)
+  endif()
+  set(${out} ${kept} PARENT_SCOPE)
+endfunction()
+function(buurtlog_subdirectory d)
+  if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${d}/CMakeLists.txt)
+    add_subdirectory(${d})
+  endif()
+endfunction()
+
+# buurtlog_library(NAME SOURCES ... LIBS ...): a static library `buurtlog_NAME`.
+function(buurtlog_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LIBS" ${ARGN})
+  buurtlog_existing(ARG_SOURCES ${ARG_SOURCES})
+  add_library(buurtlog_${name} STATIC ${ARG_SOURCES})
+  target_include_directories(buurtlog_${name} PUBLIC ${CMAKE_SOURCE_DIR})
+  target_link_libraries(buurtlog_${name} PUBLIC ${ARG_LIBS})
+endfunction()
+
+# buurtlog_executable(NAME SOURCES ... LIBS ...): an executable in build/<preset>/bin.
+function(buurtlog_executable name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LIBS" ${ARGN})
+  buurtlog_existing(ARG_SOURCES ${ARG_SOURCES})
+  add_executable(${name} ${ARG_SOURCES})
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${ARG_LIBS})
+endfunction()
+
+# buurtlog_test(NAME SOURCES ... LIBS ... [TIMEOUT seconds] [DEPENDS executables ...]): a GoogleTest executable; each of
+# its tests is one test of ctest, so that `./test PART` can run it by name.
+function(buurtlog_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LIBS;DEPENDS" ${ARGN})
+  buurtlog_existing(ARG_SOURCES ${ARG_SOURCES})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
+  target_compile_definitions(${name} PRIVATE BUURTLOG_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+                                             BUURTLOG_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+  target_link_libraries(${name} PRIVATE ${ARG_LIBS} GTest::gmock GTest::gtest GTest::gtest_main)
+  if(ARG_DEPENDS)
+    add_dependencies(${name} ${ARG_DEPENDS})
+  endif()
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+endfunction()

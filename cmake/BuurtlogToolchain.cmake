@@ -1,0 +1,38 @@
+# How everything is compiled and linked, and the Debian packages that stand behind it.
+
+set(BUURTLOG_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize")
+
+# Dev: assertions on, light optimisation, line tables only: the quickest build that is still pleasant to debug.
+set(CMAKE_CXX_FLAGS_DEV "-O1 -g1" CACHE STRING "" FORCE)
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1 -DNDEBUG" CACHE STRING "" FORCE)
+
+add_compile_options(-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Werror -fno-omit-frame-pointer)
+if(BUURTLOG_SANITIZE)
+  add_compile_options(-fsanitize=${BUURTLOG_SANITIZE})
+  add_link_options(-fsanitize=${BUURTLOG_SANITIZE})
+endif()
+
+find_program(BUURTLOG_CCACHE ccache)
+if(BUURTLOG_CCACHE)
+  # Paths relative to the checkout, so that another build folder or clone finds what this one compiled.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1
+                                  CCACHE_SLOPPINESS=time_macros ${BUURTLOG_CCACHE})
+endif()
+find_program(BUURTLOG_MOLD mold)
+if(BUURTLOG_MOLD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 12.1)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+find_package(Threads REQUIRED)
+find_package(absl REQUIRED)
+find_package(GTest REQUIRED)
+find_package(OpenSSL 3 REQUIRED)
+find_package(SQLite3 REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(prometheus-cpp CONFIG REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(PROTOBUF REQUIRED IMPORTED_TARGET protobuf)
+pkg_check_modules(GRPC REQUIRED IMPORTED_TARGET grpc++)
+find_program(PROTOC protoc REQUIRED)
+find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
