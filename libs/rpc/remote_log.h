@@ -1,0 +1,26 @@
+// Another service's log, read through its LogService. The entries are verified here, not believed.
+#pragma once
+
+#include <grpcpp/channel.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "libs/base/scheduler.h"
+#include "libs/eventlog/event_log.h"
+#include "libs/rpc/service.h"
+
+namespace buurtlog::rpc {
+
+// The LogService of `logs` (all outlive the service): GetIdentity, GetHeads, Watch.
+Service MakeLogService(std::vector<eventlog::LogReader*> logs, Scheduler& scheduler);
+
+// A LogReader over a channel. Entries received ahead of the reader wait in a bounded buffer for each partition; when the connection or
+// the other service goes, Read returns UNAVAILABLE and the reader reconnects with back-off and goes on from where it was. `token` gives a
+// fresh bearer token with role SERVICE. Waits up to `wait` for the identity; UNAVAILABLE when it does not come.
+absl::StatusOr<std::unique_ptr<eventlog::LogReader>> ConnectRemoteLog(std::shared_ptr<grpc::Channel> channel, std::string service,
+                                                                      absl::AnyInvocable<std::string()> token,
+                                                                      Scheduler& scheduler, absl::Duration wait);
+
+}  // namespace buurtlog::rpc

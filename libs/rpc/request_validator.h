@@ -1,0 +1,18 @@
+// The form of a request, from the field rules in its proto (buurtlog/type/v1/field_rule.proto), nested messages and list items included.
+#pragma once
+
+#include <google/protobuf/message.h>
+
+#include "absl/status/status.h"
+
+namespace buurtlog::rpc {
+
+inline constexpr uint32_t kCharactersMaxDefault = 200;
+inline constexpr uint32_t kItemsMaxDefault = 100;
+
+// INVALID_ARGUMENT naming the first bad field with its path (`members[3].person_id`); never repeats its value. Also refuses text that is
+// not valid UTF-8 or holds control characters other than line break and tab, Timestamps out of range, and unknown enum values.
+// Rules are compiled once for each message type. Thread-safe.
+absl::Status ValidateForm(const google::protobuf::Message& request);
+
+}  // namespace buurtlog::rpc
