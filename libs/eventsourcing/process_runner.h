@@ -32,6 +32,7 @@ class ProcessRunner {
   static absl::StatusOr<std::unique_ptr<ProcessRunner>> Open(const std::string& folder, std::unique_ptr<Process> process,
                                                              std::vector<LogSource> sources, Parts parts);
   ~ProcessRunner();
+  std::string_view name() const;
   void Start();
   absl::Status health() const;
   bool caught_up() const;
