@@ -1,6 +1,9 @@
 // Given events, when a command, then events or a refusal: the form of every test of rules (STYLE section 11). Header only; for tests.
 //
-//   Scenario<VisitState, VisitEvent, Evolve>()
+//   constexpr auto kDecide = [](const auto&... arguments) { return Decide(arguments...); };
+//   using Scenario = eventsourcing::testing::Scenario<VisitState, VisitEvent, Evolve, decltype(kDecide)>;
+//
+//   Scenario()
 //       .Given({R"pb(planned { ... })pb"})
 //       .When<CheckInRequest>(R"pb(...)pb")
 //       .ThenRefused("VISIT_CANCELLED");
@@ -28,8 +31,18 @@ Message Proto(const std::string& text) {
   return message;
 }
 
-// `kEvolve` is the aggregate's Evolve; Decide is found by argument-dependent lookup or given to When.
-template <typename State, typename Event, void (*kEvolve)(State&, const Event&)>
+// Finds Decide where the types of its arguments stand.
+struct DeciderOfArguments {
+  template <typename... Arguments>
+  auto operator()(const Arguments&... arguments) const {
+    return Decide(arguments...);
+  }
+};
+
+// `kEvolve` is the aggregate's Evolve. `Decider` calls its Decide: a type of the test's own, because messages stand in the
+// namespace `v1` and so do not lead the compiler to the rules.
+template <typename State, typename Event, void (*kEvolve)(State&, const Event&),
+          typename Decider = DeciderOfArguments>
 class Scenario {
  public:
   Scenario() {
@@ -47,10 +60,20 @@ class Scenario {
     return *this;
   }
 
-  // Decides with the free function Decide(state, command, facts..., context).
+  // Decides with Decide(state, command, facts..., context).
   template <typename Request, typename... Facts>
   Scenario& When(const std::string& command, const Facts&... facts) {
-    result_ = Decide(state_, Proto<Request>(command), facts..., context_);
+    result_ = Decider()(state_, Proto<Request>(command), facts..., context_);
+    return *this;
+  }
+
+  // The same with a decider that is named, for commands without facts: argument-dependent lookup looks only in the
+  // namespaces of the arguments, which are those of the messages then.
+  template <typename Request>
+  Scenario& WhenDecidedBy(absl::StatusOr<std::vector<Event>> (*decide)(const State&, const Request&,
+                                                                       const CommandContext&),
+                          const std::string& command) {
+    result_ = decide(state_, Proto<Request>(command), context_);
     return *this;
   }
 
