@@ -1,0 +1,68 @@
+// The rules of a visit: planned, realised, corrected, moved to the right client, cancelled. Pure.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "buurtlog/visits/v1/visits_commands.pb.h"
+#include "buurtlog/visits/v1/visits_events.pb.h"
+#include "buurtlog/visits/v1/visits_service.pb.h"
+#include "buurtlog/visits/v1/visits_state.pb.h"
+#include "libs/eventsourcing/decider.h"
+
+namespace buurtlog::visits {
+
+using eventsourcing::CommandContext;
+using Events = std::vector<v1::VisitEvent>;
+
+// Goes up when the same events give another state.
+inline constexpr uint32_t kEvolveVersion = 1;
+// A visit is recorded when it has begun; a nurse's watch may run ahead of ours by this much.
+inline constexpr absl::Duration kClockToleranceMax = absl::Minutes(5);
+
+struct TeamMember {
+  std::string person_id;  // 36 characters, lower case
+  absl::Time ended_at = absl::InfiniteFuture();
+};
+
+// What a rule needs to know of a client, from the care register.
+struct ClientFacts {
+  std::string team_id;  // empty: there is no such client
+  absl::Time care_ended_at = absl::InfiniteFuture();
+  std::vector<TeamMember> members;  // of the client's team, former ones included
+};
+
+// NOT_FOUND, ALREADY_EXISTS, or a refusal with one of the reasons of README.md.
+absl::StatusOr<Events> Decide(const v1::VisitState& visit, const v1::PlanVisitRequest& command,
+                              const ClientFacts& client, const CommandContext& context);
+absl::StatusOr<Events> Decide(const v1::VisitState& visit, const v1::ConfirmVisit& command,
+                              const ClientFacts& client, const CommandContext& context);
+absl::StatusOr<Events> Decide(const v1::VisitState& visit, const v1::RecordVisitRequest& command,
+                              const ClientFacts& client, const CommandContext& context);
+absl::StatusOr<Events> Decide(const v1::VisitState& visit,
+                              const v1::RecordUnplannedVisitRequest& command,
+                              const ClientFacts& client, const CommandContext& context);
+absl::StatusOr<Events> Decide(const v1::VisitState& visit, const v1::CorrectVisitRequest& command,
+                              const ClientFacts& client, const CommandContext& context);
+// `to_client` is the client to whom it moves.
+absl::StatusOr<Events> Decide(const v1::VisitState& visit, const v1::MoveVisitRequest& command,
+                              const ClientFacts& to_client, const CommandContext& context);
+// Asks nothing of the client: the visit took place, and the rules were applied when it was
+// withdrawn.
+absl::StatusOr<Events> Decide(const v1::VisitState& visit, const v1::RecordMovedVisit& command,
+                              const CommandContext& context);
+absl::StatusOr<Events> Decide(const v1::VisitState& visit, const v1::CancelVisitRequest& command,
+                              const CommandContext& context);
+
+void Evolve(v1::VisitState& visit, const v1::VisitEvent& event);
+
+// Category `visit`, partition key: the client's id.
+const eventsourcing::AggregateType& VisitAggregate();
+
+// Ids of what a command with this key makes.
+std::string NewVisitId(const Uuid& idempotency_key);
+std::string NewRecordingId(const Uuid& idempotency_key);
+
+}  // namespace buurtlog::visits
