@@ -1,0 +1,202 @@
+#include "libs/eventsourcing/follower_file.h"
+
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "libs/base/status_macros.h"
+
+namespace buurtlog::eventsourcing {
+namespace {
+
+constexpr int kOpenAttemptsMax = 5;
+
+// `parked` holds every record of a parked stream, so that what waits can be read in order and
+// counted.
+constexpr char kTables[] = R"sql(
+  CREATE TABLE IF NOT EXISTS checkpoint(
+    service TEXT NOT NULL, partition INTEGER NOT NULL, state BLOB NOT NULL,
+    PRIMARY KEY(service, partition)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS parked(
+    service TEXT NOT NULL, stream TEXT NOT NULL, partition INTEGER NOT NULL, sequence INTEGER NOT NULL,
+    reason TEXT NOT NULL, since INTEGER NOT NULL,
+    PRIMARY KEY(service, stream, sequence)) WITHOUT ROWID;
+)sql";
+
+constexpr char kWriterSettings[] = R"sql(
+  PRAGMA journal_mode = WAL;
+  PRAGMA synchronous = NORMAL;
+  PRAGMA wal_autocheckpoint = 4000;
+  PRAGMA cache_size = -32768;
+  PRAGMA temp_store = MEMORY;
+)sql";
+
+// Which file stands at a path now; nothing when there is none.
+std::optional<std::pair<dev_t, ino_t>> FileAt(const std::string& path) {
+  struct stat found {};
+  if (stat(path.c_str(), &found) != 0) return std::nullopt;
+  return std::make_pair(found.st_dev, found.st_ino);
+}
+
+absl::Status FileError(const std::error_code& error, const char* doing, const std::string& path) {
+  const std::string message = absl::StrCat(doing, " ", path, ": ", error.message());
+  if (error == std::errc::no_space_on_device) return absl::ResourceExhaustedError(message);
+  return absl::UnavailableError(message);
+}
+
+}  // namespace
+
+absl::StatusOr<sqlite::Connection> OpenForWriting(const std::string& path) {
+  ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, sqlite::Connection::Open(path));
+  ABSL_RETURN_IF_ERROR(file.Execute(kWriterSettings));
+  ABSL_RETURN_IF_ERROR(file.Execute(kTables));
+  return file;
+}
+
+absl::StatusOr<sqlite::Connection> OpenForReading(const std::string& path) {
+  // A connection opens the write-ahead log, by name, at its first read only. When the file was
+  // replaced in between, that would be another file's, so the connection counts only when the same
+  // file still stands there after the first read.
+  absl::Status status = absl::NotFoundError(absl::StrCat("no database at ", path));
+  for (int attempt = 0; attempt < kOpenAttemptsMax; ++attempt) {
+    const auto before = FileAt(path);
+    if (!before.has_value()) continue;
+    sqlite::OpenOptions options;
+    options.read_only = true;
+    options.create = false;
+    auto file = sqlite::Connection::Open(path, options);
+    status = file.status();
+    if (!file.ok()) continue;
+    status = file->Execute("SELECT count(*) FROM sqlite_master");
+    if (FileAt(path) != before) {
+      status = absl::UnavailableError(absl::StrCat(path, " was replaced while it was opened"));
+      continue;
+    }
+    ABSL_RETURN_IF_ERROR(status);
+    return file;
+  }
+  return status;
+}
+
+bool DatabaseExists(const std::string& path) { return FileAt(path).has_value(); }
+
+absl::Status RemoveDatabase(const std::string& path) {
+  for (const char* part : {"", "-wal", "-shm", "-journal"}) {
+    std::error_code error;
+    std::filesystem::remove(absl::StrCat(path, part), error);
+    if (error) return FileError(error, "removing", absl::StrCat(path, part));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MakeFollowerFolder(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  return error ? FileError(error, "making", folder) : absl::OkStatus();
+}
+
+absl::StatusOr<CheckpointVector> LoadCheckpoints(sqlite::Connection& file) {
+  CheckpointVector checkpoints;
+  auto& select = file.Cached("SELECT service, partition, state FROM checkpoint");
+  while (true) {
+    ABSL_ASSIGN_OR_RETURN(const bool row, select.Step());
+    if (!row) break;
+    auto state = eventlog::ParseFoldState(select.Blob(2));
+    if (!state.ok())
+      return absl::DataLossError(absl::StrCat("checkpoint: ", state.status().message()));
+    checkpoints[{std::string(select.Text(0)), static_cast<eventlog::Partition>(select.Int(1))}] =
+        *std::move(state);
+  }
+  select.Reset();
+  return checkpoints;
+}
+
+absl::Status StoreCheckpoint(sqlite::Connection& file, std::string_view service,
+                             eventlog::Partition partition, const eventlog::FoldState& state) {
+  auto& insert = file.Cached(
+      "INSERT OR REPLACE INTO checkpoint(service, partition, state) VALUES(?1, ?2, ?3)");
+  return insert.Bind(1, service)
+      .Bind(2, int64_t{partition})
+      .BindBlob(3, eventlog::SerializeFoldState(state))
+      .Run();
+}
+
+absl::Status StoreParked(sqlite::Connection& file, const ParkedRecord& record) {
+  auto& insert = file.Cached(
+      "INSERT INTO parked(service, stream, partition, sequence, reason, since) VALUES(?1, ?2, ?3, "
+      "?4, ?5, ?6) "
+      "ON CONFLICT DO UPDATE SET reason = excluded.reason");
+  return insert.Bind(1, std::string_view(record.position.service))
+      .Bind(2, std::string_view(record.stream.ToString()))
+      .Bind(3, int64_t{record.position.partition})
+      .Bind(4, static_cast<int64_t>(record.position.sequence))
+      .Bind(5, std::string_view(record.reason))
+      .Bind(6, absl::ToUnixMicros(record.since))
+      .Run();
+}
+
+absl::Status RemoveParked(sqlite::Connection& file, const Position& position,
+                          const StreamId& stream) {
+  auto& remove =
+      file.Cached("DELETE FROM parked WHERE service = ?1 AND stream = ?2 AND sequence = ?3");
+  return remove.Bind(1, std::string_view(position.service))
+      .Bind(2, std::string_view(stream.ToString()))
+      .Bind(3, static_cast<int64_t>(position.sequence))
+      .Run();
+}
+
+absl::StatusOr<std::vector<Position>> ParkedRecordsOf(sqlite::Connection& file,
+                                                      std::string_view service,
+                                                      const StreamId& stream) {
+  std::vector<Position> records;
+  auto& select = file.Cached(
+      "SELECT partition, sequence FROM parked WHERE service = ?1 AND stream = ?2 ORDER BY "
+      "sequence");
+  select.Bind(1, service).Bind(2, std::string_view(stream.ToString()));
+  while (true) {
+    ABSL_ASSIGN_OR_RETURN(const bool row, select.Step());
+    if (!row) break;
+    records.push_back({std::string(service), static_cast<eventlog::Partition>(select.Int(0)),
+                       static_cast<eventlog::Sequence>(select.Int(1))});
+  }
+  select.Reset();
+  return records;
+}
+
+absl::StatusOr<std::vector<ParkedStream>> LoadParked(sqlite::Connection& file,
+                                                     std::string_view name) {
+  std::vector<ParkedStream> parked;
+  // SQLite takes the other columns from the row that has the minimum.
+  auto& select = file.Cached(
+      "SELECT service, stream, partition, min(sequence), reason, since, count(*) FROM parked "
+      "GROUP BY service, stream ORDER BY since, service, stream");
+  while (true) {
+    ABSL_ASSIGN_OR_RETURN(const bool row, select.Step());
+    if (!row) break;
+    auto stream = ParseStreamId(select.Text(1));
+    if (!stream.ok()) return absl::DataLossError("a parked stream's name cannot be read");
+    ParkedStream one;
+    one.read_model = std::string(name);
+    one.stream = *std::move(stream);
+    one.position = {std::string(select.Text(0)), static_cast<eventlog::Partition>(select.Int(2)),
+                    static_cast<eventlog::Sequence>(select.Int(3))};
+    one.reason = std::string(select.Text(4));
+    one.since = absl::FromUnixMicros(select.Int(5));
+    one.waiting = static_cast<uint64_t>(select.Int(6));
+    parked.push_back(std::move(one));
+  }
+  select.Reset();
+  return parked;
+}
+
+std::string ParkedReason(const absl::Status& status) {
+  std::string reason =
+      absl::StrCat(absl::StatusCodeToString(status.code()), ": ", status.message());
+  if (reason.size() > kParkedReasonBytesMax) reason.resize(kParkedReasonBytesMax);
+  return reason;
+}
+
+}  // namespace buurtlog::eventsourcing

@@ -1,0 +1,61 @@
+// What a follower of the logs keeps in a SQLite file of its own beside what it makes: how far it
+// got in each partition, and the records that wait because they could not be applied. Read models
+// and processes share it. Private to libs/eventsourcing.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "libs/eventlog/fold.h"
+#include "libs/eventsourcing/event_codec.h"
+#include "libs/eventsourcing/projection_runner.h"
+#include "libs/sqlite/sqlite.h"
+
+namespace buurtlog::eventsourcing {
+
+// A reason is cut to this length.
+inline constexpr size_t kParkedReasonBytesMax = 500;
+
+// One record that waits.
+struct ParkedRecord {
+  StreamId stream;
+  Position position;
+  std::string reason;  // empty when it waits for an earlier record of its stream
+  absl::Time since;    // recorded_at
+};
+
+// WAL, synchronous=NORMAL: neither kill -9 nor a power cut tears rows from checkpoint. Makes the
+// file and the tables `checkpoint` and `parked` when they are missing.
+absl::StatusOr<sqlite::Connection> OpenForWriting(const std::string& path);
+// Read-only, also while another connection replaces the file. NOT_FOUND when there is none.
+absl::StatusOr<sqlite::Connection> OpenForReading(const std::string& path);
+bool DatabaseExists(const std::string& path);
+// The file and what SQLite keeps beside it, main file first: what is left of an interrupted removal
+// is no database.
+absl::Status RemoveDatabase(const std::string& path);
+absl::Status MakeFollowerFolder(const std::string& folder);
+
+absl::StatusOr<CheckpointVector> LoadCheckpoints(sqlite::Connection& file);
+absl::Status StoreCheckpoint(sqlite::Connection& file, std::string_view service,
+                             eventlog::Partition partition, const eventlog::FoldState& state);
+
+// Keeps a record; a second time with the same place changes its reason only.
+absl::Status StoreParked(sqlite::Connection& file, const ParkedRecord& record);
+absl::Status RemoveParked(sqlite::Connection& file, const Position& position,
+                          const StreamId& stream);
+// The records of one stream that wait, in order.
+absl::StatusOr<std::vector<Position>> ParkedRecordsOf(sqlite::Connection& file,
+                                                      std::string_view service,
+                                                      const StreamId& stream);
+// One entry a stream, in the order of their first record's time.
+absl::StatusOr<std::vector<ParkedStream>> LoadParked(sqlite::Connection& file,
+                                                     std::string_view name);
+
+// What is kept and shown of an error.
+std::string ParkedReason(const absl::Status& status);
+
+}  // namespace buurtlog::eventsourcing

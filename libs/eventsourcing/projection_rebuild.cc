@@ -1,0 +1,145 @@
+// Rebuilding a read model beside the live one, on the same queue: a step of the one, a step of the
+// other.
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "libs/base/status_macros.h"
+#include "libs/eventsourcing/follower_file.h"
+#include "libs/eventsourcing/projection_runner_impl.h"
+
+namespace buurtlog::eventsourcing {
+namespace {
+
+absl::StatusOr<uint64_t> EntriesAhead(std::vector<Lane>& lanes) {
+  uint64_t entries = 0;
+  for (Lane& lane : lanes) {
+    ABSL_ASSIGN_OR_RETURN(const eventlog::FoldState head, lane.source.log->Head(lane.partition));
+    lane.known = head.next - 1;
+    entries += lane.lag();
+  }
+  return entries;
+}
+
+}  // namespace
+
+void ProjectionRunner::Impl::Rebuild(
+    absl::AnyInvocable<void(absl::StatusOr<RebuildProgress>)> progress) {
+  queue_->Post(
+      [this, told = RebuildTold(std::move(progress))]() mutable { BeginRebuild(std::move(told)); });
+}
+
+void ProjectionRunner::Impl::BeginRebuild(RebuildTold told) {
+  if (rebuilding_.has_value())
+    return told.Last(absl::UnavailableError("a rebuild is under way already"));
+  const std::string path = RebuildPath(path_);
+  const absl::Status removed = RemoveDatabase(path);
+  if (!removed.ok()) return told.Last(removed);
+  auto fold = ProjectionFold::Open(path, *model_, sources_);
+  if (!fold.ok()) return told.Last(fold.status());
+  const absl::StatusOr<uint64_t> total = EntriesAhead((*fold)->lanes());
+  if (!total.ok()) return told.Last(total.status());
+  const absl::Duration now = parts_.scheduler.Now();
+  rebuilding_.emplace(
+      Rebuilding{*std::move(fold), ProgressMeter(*total, now), 0, 0, false, std::move(told)});
+  rebuilding_->told.Tell(rebuilding_->meter.At(0, now, false));
+  queue_->Post([this] { RebuildStep(); });
+}
+
+void ProjectionRunner::Impl::RebuildStep() {
+  Rebuilding& rebuilding = *rebuilding_;
+  const FoldStep step = rebuilding.fold->Step();
+  rebuilding.entries += step.entries;
+  if (step.entries > 0) rebuilding.looked_everywhere = false;
+  if (absl::IsUnavailable(step.status)) {
+    queue_->PostAfter(FollowAgainAfter(++rebuilding.failures), [this] { RebuildStep(); });
+    return;
+  }
+  if (!step.status.ok()) return EndRebuild(step.status);
+  rebuilding.failures = 0;
+  const absl::Duration now = parts_.scheduler.Now();
+  if (rebuilding.meter.Due(now))
+    rebuilding.told.Tell(rebuilding.meter.At(rebuilding.entries, now, false));
+  if (!step.more && RebuildHasCaughtUp()) return FinishRebuild();
+  queue_->Post([this] { RebuildStep(); });
+}
+
+// True when it is as far as the live file, or at the end of the logs (the live file may be ahead of
+// a log that was cut short). Otherwise all partitions are asked again.
+bool ProjectionRunner::Impl::RebuildHasCaughtUp() {
+  Rebuilding& rebuilding = *rebuilding_;
+  if (rebuilding.looked_everywhere) return true;
+  bool behind = false;
+  for (size_t i = 0; i < fold_->lanes().size(); ++i) {
+    behind = behind || rebuilding.fold->lanes()[i].at.next < fold_->lanes()[i].at.next;
+  }
+  if (!behind) return true;
+  for (Lane& lane : rebuilding.fold->lanes()) lane.more = true;
+  rebuilding.looked_everywhere = true;
+  return false;
+}
+
+void ProjectionRunner::Impl::FinishRebuild() {
+  const absl::Status switched = SwitchFiles();
+  if (!switched.ok()) return EndRebuild(switched);
+  // A damaged file or a foreign checkpoint is mended by this, so following begins anew.
+  stopped_ = false;
+  failures_ = 0;
+  SetHealth(absl::OkStatus());
+  FoldStep all;
+  all.entries = rebuilding_->entries;
+  all.more = true;
+  Publish(all);
+  SchedulePump();
+  EndRebuild(absl::OkStatus());
+}
+
+absl::Status ProjectionRunner::Impl::SwitchFiles() {
+  ABSL_RETURN_IF_ERROR(rebuilding_->fold->Settle());
+  rebuilding_->fold.reset();
+  const std::string rebuilt = RebuildPath(path_);
+  std::vector<eventlog::Sequence> known;
+  for (const Lane& lane : fold_->lanes()) known.push_back(lane.known);
+  // Interrupted anywhere, the place is empty and the rebuilt file whole, and the next start goes on
+  // from there.
+  const absl::Status replaced = readers_.Replace([&]() -> absl::Status {
+    ABSL_RETURN_IF_ERROR(RemoveDatabase(path_));
+    std::error_code error;
+    std::filesystem::rename(rebuilt, path_, error);
+    if (!error) return absl::OkStatus();
+    return absl::UnavailableError(absl::StrCat("renaming ", rebuilt, ": ", error.message()));
+  });
+  if (!replaced.ok()) {
+    // Where the old file went and the new one did not come, following makes no sense; a restart
+    // takes the rebuilt file.
+    stopped_ = !DatabaseExists(path_);
+    if (stopped_) SetHealth(replaced);
+    return replaced;
+  }
+  auto fold = ProjectionFold::Open(path_, *model_, sources_);
+  if (!fold.ok()) {
+    stopped_ = true;
+    SetHealth(fold.status());
+    return fold.status();
+  }
+  fold_ = *std::move(fold);
+  for (size_t i = 0; i < known.size(); ++i)
+    fold_->lanes()[i].known = std::max(fold_->lanes()[i].known, known[i]);
+  return absl::OkStatus();
+}
+
+void ProjectionRunner::Impl::EndRebuild(absl::Status status) {
+  Rebuilding rebuilding = *std::move(rebuilding_);
+  rebuilding_.reset();
+  rebuilding.fold.reset();
+  if (status.ok()) {
+    rebuilding.told.Last(rebuilding.meter.At(rebuilding.entries, parts_.scheduler.Now(), true));
+    return;
+  }
+  // The live file goes on as it was.
+  if (DatabaseExists(path_)) RemoveDatabase(RebuildPath(path_)).IgnoreError();
+  rebuilding.told.Last(status);
+}
+
+}  // namespace buurtlog::eventsourcing

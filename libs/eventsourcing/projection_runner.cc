@@ -1,0 +1,292 @@
+#include "libs/eventsourcing/projection_runner.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "libs/base/check.h"
+#include "libs/base/status_macros.h"
+#include "libs/eventsourcing/follower_file.h"
+#include "libs/eventsourcing/projection_runner_impl.h"
+
+namespace buurtlog::eventsourcing {
+namespace {
+
+// How often the heads are asked for while the runner is behind; they are only for the lag that is
+// shown.
+constexpr absl::Duration kHeadsRefreshPeriod = absl::Seconds(1);
+
+prometheus::Gauge& GaugeOf(prometheus::Registry& registry, const std::string& name,
+                           const std::string& text, const std::string& read_model) {
+  return prometheus::BuildGauge().Name(name).Help(text).Register(registry).Add(
+      {{"read_model", read_model}});
+}
+
+prometheus::Counter& CounterOf(prometheus::Registry& registry, const std::string& name,
+                               const std::string& text, const std::string& read_model) {
+  return prometheus::BuildCounter().Name(name).Help(text).Register(registry).Add(
+      {{"read_model", read_model}});
+}
+
+// A rebuilt file whose switch was cut short takes the place that is empty; one that was cut short
+// before is of no use.
+absl::Status SettleInterruptedRebuild(const std::string& path) {
+  const std::string rebuilt = RebuildPath(path);
+  if (DatabaseExists(path) || !DatabaseExists(rebuilt)) return RemoveDatabase(rebuilt);
+  ABSL_RETURN_IF_ERROR(RemoveDatabase(path));
+  {
+    ABSL_RETURN_IF_ERROR(OpenForWriting(rebuilt).status());
+  }  // closing takes its write-ahead log in
+  std::error_code error;
+  std::filesystem::rename(rebuilt, path, error);
+  return error ? absl::UnavailableError(absl::StrCat("renaming ", rebuilt, ": ", error.message()))
+               : absl::OkStatus();
+}
+
+}  // namespace
+
+std::string RebuildPath(const std::string& path) { return absl::StrCat(path, ".rebuild"); }
+
+ProjectionRunner::Impl::Impl(std::string folder, std::unique_ptr<ReadModel> model,
+                             std::vector<LogSource> sources, Parts parts,
+                             std::unique_ptr<ProjectionFold> fold)
+    : folder_(std::move(folder)),
+      path_(ReadModelPath(folder_, model->spec())),
+      model_(std::move(model)),
+      sources_(std::move(sources)),
+      parts_(parts),
+      lag_metric_(GaugeOf(parts.metrics, "buurtlog_projection_lag_records",
+                          "Records behind the heads of the logs.", model_->spec().name)),
+      events_metric_(CounterOf(parts.metrics, "buurtlog_projection_events_total",
+                               "Events applied or parked.", model_->spec().name)),
+      parked_metric_(GaugeOf(parts.metrics, "buurtlog_projection_parked_streams",
+                             "Streams that wait for a mend.", model_->spec().name)),
+      fold_(std::move(fold)),
+      readers_(path_),
+      answers_(parts.scheduler.NewQueue(absl::StrCat(model_->spec().name, " answers"),
+                                        QueueKind::kBlocking)),
+      queue_(parts.scheduler.NewQueue(absl::StrCat(model_->spec().name, " projection"),
+                                      QueueKind::kBlocking)),
+      positions_(*queue_, *answers_, parts.clock),
+      growth_([this] {
+        queue_->Post([this] {
+          for (const size_t lane : growth_.Take()) fold_->lanes()[lane].more = true;
+          SchedulePump();
+        });
+      }) {
+  positions_.Publish(fold_->lanes());
+  parked_metric_.Set(static_cast<double>(fold_->parked()));
+}
+
+ProjectionRunner::Impl::~Impl() {
+  subscriptions_.clear();
+  positions_.Close();
+  queue_.reset();
+  answers_.reset();
+}
+
+void ProjectionRunner::Impl::Start() {
+  CHECK(!started_.exchange(true));
+  subscriptions_ = WatchLanes(fold_->lanes(), growth_);
+  queue_->Post([this] { LearnHeads(); });
+}
+
+absl::Status ProjectionRunner::Impl::health() const {
+  absl::MutexLock lock(&mutex_);
+  return health_;
+}
+
+void ProjectionRunner::Impl::SetHealth(absl::Status status) {
+  absl::MutexLock lock(&mutex_);
+  health_ = std::move(status);
+}
+
+void ProjectionRunner::Impl::LearnHeads() {
+  std::vector<eventlog::Sequence> targets;
+  for (Lane& lane : fold_->lanes()) {
+    auto head = lane.source.log->Head(lane.partition);
+    if (absl::IsUnavailable(head.status())) {
+      SetHealth(head.status());
+      queue_->PostAfter(FollowAgainAfter(++failures_), [this] { LearnHeads(); });
+      return;
+    }
+    if (!head.ok()) {
+      stopped_ = true;
+      SetHealth(head.status());
+      return;
+    }
+    targets.push_back(head->next);
+    lane.known = std::max(lane.known, head->next - 1);
+    lane.more = true;  // also when nothing is new: reading finds out whether the checkpoint is on
+                       // the log's chain
+  }
+  targets_ = std::move(targets);
+  SchedulePump();
+}
+
+void ProjectionRunner::Impl::SchedulePump(absl::Duration delay) {
+  if (pump_scheduled_ || stopped_ || targets_.empty()) return;
+  pump_scheduled_ = true;
+  const auto pump = [this] {
+    pump_scheduled_ = false;
+    Pump();
+  };
+  if (delay > absl::ZeroDuration()) {
+    queue_->PostAfter(delay, pump);
+  } else {
+    queue_->Post(pump);
+  }
+}
+
+void ProjectionRunner::Impl::Pump() {
+  if (stopped_) return;
+  const FoldStep step = fold_->Step();
+  Publish(step);
+  SetHealth(step.status);
+  if (step.status.ok()) {
+    failures_ = 0;
+    if (step.more) SchedulePump();
+    NoteCaughtUp();
+    return;
+  }
+  if (absl::IsUnavailable(step.status) || absl::IsResourceExhausted(step.status)) {
+    SchedulePump(FollowAgainAfter(++failures_));
+    return;
+  }
+  stopped_ = true;
+}
+
+void ProjectionRunner::Impl::Publish(const FoldStep& step) {
+  if (step.more) RefreshHeads();
+  uint64_t lag = 0;
+  for (const Lane& lane : fold_->lanes()) lag += lane.lag();
+  lag_ = lag;
+  lag_metric_.Set(static_cast<double>(lag));
+  events_metric_.Increment(static_cast<double>(step.events));
+  parked_metric_.Set(static_cast<double>(fold_->parked()));
+  if (step.entries > 0) positions_.Publish(fold_->lanes());
+}
+
+void ProjectionRunner::Impl::RefreshHeads() {
+  const absl::Duration now = parts_.scheduler.Now();
+  if (now - heads_refreshed_ < kHeadsRefreshPeriod) return;
+  heads_refreshed_ = now;
+  for (Lane& lane : fold_->lanes()) {
+    const auto head = lane.source.log->Head(lane.partition);
+    if (head.ok()) lane.known = std::max(lane.known, head->next - 1);
+  }
+}
+
+void ProjectionRunner::Impl::NoteCaughtUp() {
+  if (caught_up_) return;
+  for (size_t i = 0; i < targets_.size(); ++i) {
+    if (fold_->lanes()[i].at.next < targets_[i]) return;
+  }
+  // A checkpoint that is ahead of its log is found by reading, so everything has been read once
+  // before this counts.
+  if (std::any_of(fold_->lanes().begin(), fold_->lanes().end(),
+                  [](const Lane& lane) { return lane.more; }))
+    return;
+  caught_up_ = true;
+  RemoveOtherVersions();
+}
+
+void ProjectionRunner::Impl::RemoveOtherVersions() {
+  const std::string prefix = absl::StrCat(spec().name, "-");
+  std::vector<std::string> old;
+  std::error_code error;
+  for (const auto& file : std::filesystem::directory_iterator(folder_, error)) {
+    const std::string name = file.path().filename().string();
+    absl::string_view version = name;
+    uint32_t number = 0;
+    if (!absl::ConsumePrefix(&version, prefix) || !absl::ConsumeSuffix(&version, ".db")) continue;
+    if (!absl::SimpleAtoi(version, &number) || number == spec().schema_version) continue;
+    old.push_back(file.path().string());
+  }
+  // What cannot be removed now is removed at a later start.
+  for (const std::string& path : old) {
+    RemoveDatabase(path).IgnoreError();
+    RemoveDatabase(RebuildPath(path)).IgnoreError();
+  }
+}
+
+absl::StatusOr<std::vector<ParkedStream>> ProjectionRunner::Impl::Parked() {
+  absl::StatusOr<std::vector<ParkedStream>> parked = absl::InternalError("not read");
+  const absl::Status read = readers_.Read([&](sqlite::Connection& rows) {
+    parked = LoadParked(rows, spec().name);
+    return parked.status();
+  });
+  ABSL_RETURN_IF_ERROR(read);
+  return parked;
+}
+
+void ProjectionRunner::Impl::RetryParked(absl::AnyInvocable<void(absl::StatusOr<size_t>)> done) {
+  queue_->Post([this, reply = Reply<absl::StatusOr<size_t>>(std::move(done))]() mutable {
+    auto streams = LoadParked(fold_->file(), spec().name);
+    if (!streams.ok()) return reply(streams.status());
+    RetryNext({*std::move(streams), 0, 0, std::move(reply)});
+  });
+}
+
+void ProjectionRunner::Impl::RetryNext(Retry retry) {
+  parked_metric_.Set(static_cast<double>(fold_->parked()));
+  if (retry.next == retry.streams.size()) return retry.done(retry.going_on);
+  const ParkedStream& stream = retry.streams[retry.next++];
+  const absl::StatusOr<bool> going_on = fold_->RetryParked(stream.position.service, stream.stream);
+  if (!going_on.ok()) return retry.done(going_on.status());
+  if (*going_on) ++retry.going_on;
+  // One stream a task, so that following goes on in between.
+  queue_->Post([this, retry = std::move(retry)]() mutable { RetryNext(std::move(retry)); });
+}
+
+// ---- the public face
+
+absl::StatusOr<std::unique_ptr<ProjectionRunner>> ProjectionRunner::Open(
+    const std::string& folder, std::unique_ptr<ReadModel> model, std::vector<LogSource> sources,
+    Parts parts) {
+  ABSL_RETURN_IF_ERROR(MakeFollowerFolder(folder));
+  const std::string path = ReadModelPath(folder, model->spec());
+  ABSL_RETURN_IF_ERROR(SettleInterruptedRebuild(path));
+  ABSL_ASSIGN_OR_RETURN(std::unique_ptr<ProjectionFold> fold,
+                        ProjectionFold::Open(path, *model, sources));
+  return std::unique_ptr<ProjectionRunner>(new ProjectionRunner(std::make_unique<Impl>(
+      folder, std::move(model), std::move(sources), parts, std::move(fold))));
+}
+
+ProjectionRunner::ProjectionRunner(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ProjectionRunner::~ProjectionRunner() = default;
+
+const ReadModelSpec& ProjectionRunner::spec() const { return impl_->spec(); }
+void ProjectionRunner::Start() { impl_->Start(); }
+absl::Status ProjectionRunner::health() const { return impl_->health(); }
+bool ProjectionRunner::caught_up() const { return impl_->caught_up(); }
+uint64_t ProjectionRunner::lag() const { return impl_->lag(); }
+
+void ProjectionRunner::WhenReached(std::vector<Position> min, absl::Time deadline,
+                                   absl::AnyInvocable<void(absl::Status)> ready) {
+  impl_->positions().Wait(std::move(min), deadline, std::move(ready));
+}
+
+absl::Status ProjectionRunner::Read(
+    absl::FunctionRef<absl::Status(sqlite::Connection& rows)> read) {
+  return impl_->readers().Read(read);
+}
+
+absl::StatusOr<CheckpointVector> ProjectionRunner::Checkpoints() {
+  return impl_->positions().Reached();
+}
+absl::StatusOr<std::vector<ParkedStream>> ProjectionRunner::Parked() { return impl_->Parked(); }
+
+void ProjectionRunner::RetryParked(absl::AnyInvocable<void(absl::StatusOr<size_t>)> done) {
+  impl_->RetryParked(std::move(done));
+}
+
+void ProjectionRunner::Rebuild(absl::AnyInvocable<void(absl::StatusOr<RebuildProgress>)> progress) {
+  impl_->Rebuild(std::move(progress));
+}
+
+}  // namespace buurtlog::eventsourcing
