@@ -165,6 +165,19 @@ Statement& Connection::Cached(std::string_view sql) {
   return *(cached_[AbslView(sql)] = std::make_unique<Statement>(*std::move(statement)));
 }
 
+namespace {
+
+// A query that was left in the middle would keep its view of the file: the connection's next
+// transaction would read old rows.
+void ResetStatements(sqlite3* handle) {
+  for (sqlite3_stmt* statement = sqlite3_next_stmt(handle, nullptr); statement != nullptr;
+       statement = sqlite3_next_stmt(handle, statement)) {
+    sqlite3_reset(statement);
+  }
+}
+
+}  // namespace
+
 absl::StatusOr<Transaction> Transaction::Begin(Connection& connection, Mode mode) {
   ABSL_RETURN_IF_ERROR(connection.Cached(mode == Mode::kWrite ? "BEGIN IMMEDIATE" : "BEGIN").Run());
   return Transaction(connection);
@@ -172,12 +185,14 @@ absl::StatusOr<Transaction> Transaction::Begin(Connection& connection, Mode mode
 
 Transaction::~Transaction() {
   // SQLite rolls back by itself after some errors; a second rollback would be an error of its own.
+  if (connection_ != nullptr) ResetStatements(connection_->handle());
   if (connection_ == nullptr || sqlite3_get_autocommit(connection_->handle()) != 0) return;
   connection_->Cached("ROLLBACK").Run().IgnoreError();
 }
 
 absl::Status Transaction::Commit() {
   CHECK(connection_ != nullptr);
+  ResetStatements(connection_->handle());
   ABSL_RETURN_IF_ERROR(connection_->Cached("COMMIT").Run());
   connection_ = nullptr;
   return absl::OkStatus();

@@ -113,6 +113,19 @@ TEST_F(SqliteTest, AReadTransactionSeesOneMoment) {
   EXPECT_FALSE(reader.Execute("INSERT INTO t VALUES (9, 9)").ok());
 }
 
+TEST_F(SqliteTest, AQueryLeftInTheMiddleDoesNotHoldTheNextTransactionBack) {
+  Connection reader = Connection::Open(path_).value();
+  ASSERT_TRUE(Insert(1).ok());
+  ASSERT_TRUE(Insert(2).ok());
+  {
+    Transaction transaction = Transaction::Begin(reader, Transaction::Mode::kRead).value();
+    ASSERT_TRUE(*reader.Cached("SELECT k FROM t").Step());
+  }
+  ASSERT_TRUE(Insert(3).ok());
+  Transaction transaction = Transaction::Begin(reader, Transaction::Mode::kRead).value();
+  EXPECT_EQ(Count(reader), 3);
+}
+
 TEST_F(SqliteTest, TwoWritersAtOnceAreUnavailable) {
   OpenOptions options;
   options.busy_timeout_ms = 0;
