@@ -93,7 +93,8 @@ class CommandExecutor {
   };
   // `types`: all aggregates of the service; their events are registered in `codec`.
   CommandExecutor(Parts parts, std::vector<const AggregateType*> types, ExecutorOptions options);
-  // Stops taking commands; those that wait are answered UNAVAILABLE, those under way are waited for.
+  // Stops taking commands; those that wait or are under way are answered UNAVAILABLE. Whether one that was under way took effect
+  // is found out by repeating it under its key. Waits for no disk, so that a simulation can end an executor at any moment.
   ~CommandExecutor();
 
   // Begins an epoch in every partition, folds what the store missed, and calls `ready`. FAILED_PRECONDITION with reason

@@ -62,18 +62,6 @@ absl::StatusOr<EventEnvelope> SharedEnvelope(const log::v1::Record& record) {
   return envelope;
 }
 
-absl::StatusOr<std::unique_ptr<google::protobuf::Message>> DecodePayload(
-    const google::protobuf::Message& wrapper, const std::string& payload) {
-  std::unique_ptr<google::protobuf::Message> event(wrapper.New());
-  if (!event->ParseFromString(payload))
-    return absl::DataLossError("an event that cannot be parsed");
-  if (HasEvent(*event)) return event;
-  if (event->GetReflection()->GetUnknownFields(*event).empty()) {
-    return absl::DataLossError("an event without content");
-  }
-  return absl::UnimplementedError("an event of a newer release");
-}
-
 absl::Status At(const absl::Status& status, eventlog::Partition partition,
                 eventlog::Sequence sequence) {
   return absl::Status(status.code(),
@@ -127,6 +115,18 @@ log::v1::StoredEvent EventCodec::Encode(const google::protobuf::Message& event,
   return stored;
 }
 
+absl::Status EventCodec::ParseEvent(const log::v1::StoredEvent& stored,
+                                    google::protobuf::Message& event) {
+  if (!event.ParseFromString(stored.payload())) {
+    return absl::DataLossError("an event that cannot be parsed");
+  }
+  if (HasEvent(event)) return absl::OkStatus();
+  if (event.GetReflection()->GetUnknownFields(event).empty()) {
+    return absl::DataLossError("an event without content");
+  }
+  return absl::UnimplementedError("an event of a newer release");
+}
+
 absl::StatusOr<log::v1::Record> EventCodec::ParseRecord(const eventlog::EntryView& entry) {
   log::v1::Record record;
   if (entry.header.kind != eventlog::EntryKind::kRecord ||
@@ -155,15 +155,16 @@ absl::StatusOr<std::vector<DecodedEvent>> EventCodec::Decode(const log::v1::Reco
     absl::StatusOr<Uuid> event_id = UuidFromBytes(stored.event_id());
     if (!event_id.ok())
       return At(absl::DataLossError(event_id.status().message()), partition, sequence);
-    absl::StatusOr<std::unique_ptr<google::protobuf::Message>> event =
-        DecodePayload(*wrapper->second, stored.payload());
-    if (!event.ok()) return At(event.status(), partition, sequence);
+    std::unique_ptr<google::protobuf::Message> event(wrapper->second->New());
+    if (absl::Status status = ParseEvent(stored, *event); !status.ok()) {
+      return At(status, partition, sequence);
+    }
     DecodedEvent& decoded = events.emplace_back();
     decoded.envelope = *shared;
     decoded.envelope.index = events.size() - 1;
     decoded.envelope.version = record.first_version() + events.size();
     decoded.envelope.event_id = *event_id;
-    decoded.event = *std::move(event);
+    decoded.event = std::move(event);
   }
   return events;
 }

@@ -77,6 +77,9 @@ class EventCodec {
   // Encodes the wrapper message of one event. CHECKs that its oneof is set.
   static log::v1::StoredEvent Encode(const google::protobuf::Message& event, const Uuid& event_id);
 
+  // Parses one event into a wrapper message of its category, whatever that held before. UNIMPLEMENTED and DATA_LOSS as Decode.
+  static absl::Status ParseEvent(const log::v1::StoredEvent& stored, google::protobuf::Message& event);
+
   // The record of an entry's body. DATA_LOSS when the body is no Record.
   static absl::StatusOr<log::v1::Record> ParseRecord(const eventlog::EntryView& entry);
   // The events of a record, in order; none for a refusal. UNIMPLEMENTED when an event is of a newer release: its category or the

@@ -1,22 +1,15 @@
 #include "libs/eventsourcing/state_store.h"
 
-#include <google/protobuf/descriptor.h>
-#include <google/protobuf/descriptor.pb.h>
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <atomic>
-#include <filesystem>
-#include <fstream>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
-#include "libs/base/check.h"
 #include "libs/base/status_macros.h"
+#include "libs/eventsourcing/state_schema.h"
 #include "libs/sqlite/sqlite.h"
 
 namespace buurtlog::eventsourcing {
@@ -26,8 +19,6 @@ using eventlog::FoldState;
 using eventlog::Partition;
 using eventlog::Sequence;
 
-// Raised when the tables below change.
-constexpr int kStoreSchema = 1;
 // What waits is gathered this long, so that a busy service writes few and large transactions ...
 constexpr absl::Duration kFlushDelay = absl::Milliseconds(20);
 // ... unless this much waits already.
@@ -35,56 +26,8 @@ constexpr size_t kFlushAtOnceChanges = 8'192;
 constexpr absl::Duration kFlushRetryDelay = absl::Milliseconds(500);
 constexpr size_t kReadersKeptMax = 16;
 
-constexpr char kTables[] = R"sql(
-  CREATE TABLE checkpoint(partition INTEGER PRIMARY KEY, state BLOB NOT NULL);
-  CREATE TABLE state(partition INTEGER NOT NULL, category INTEGER NOT NULL, id BLOB NOT NULL,
-                     version INTEGER NOT NULL, bytes BLOB NOT NULL,
-                     PRIMARY KEY(partition, category, id)) WITHOUT ROWID;
-  CREATE TABLE name(partition INTEGER NOT NULL, key BLOB NOT NULL, actor BLOB NOT NULL,
-                    sequence INTEGER NOT NULL, PRIMARY KEY(partition, key, actor)) WITHOUT ROWID;
-  CREATE TABLE record_of(partition INTEGER NOT NULL, category INTEGER NOT NULL, id BLOB NOT NULL,
-                         version_behind INTEGER NOT NULL, sequence INTEGER NOT NULL,
-                         PRIMARY KEY(partition, category, id, version_behind)) WITHOUT ROWID;
-  CREATE TABLE schema(stamp TEXT NOT NULL);
-)sql";
-
 std::string_view Bytes(const Uuid& id) {
   return {reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size()};
-}
-
-using DescriptorSet = absl::flat_hash_set<const google::protobuf::Descriptor*>;
-
-// Everything of the schema that the bytes of a state message depend on: the message and what its
-// fields lead to.
-void AppendSchema(const google::protobuf::Descriptor* message, DescriptorSet& seen,
-                  std::string& out) {
-  if (!seen.insert(message).second) return;
-  google::protobuf::DescriptorProto proto;
-  message->CopyTo(&proto);
-  absl::StrAppend(&out, message->full_name(), "\n", proto.SerializeAsString(), "\n");
-  for (int i = 0; i < message->field_count(); ++i) {
-    const google::protobuf::FieldDescriptor* field = message->field(i);
-    if (field->message_type() != nullptr) AppendSchema(field->message_type(), seen, out);
-    if (field->enum_type() != nullptr) {
-      google::protobuf::EnumDescriptorProto values;
-      field->enum_type()->CopyTo(&values);
-      absl::StrAppend(&out, field->enum_type()->full_name(), "\n", values.SerializeAsString(),
-                      "\n");
-    }
-  }
-}
-
-std::string SchemaStamp(const std::vector<const AggregateType*>& types, uint32_t partitions) {
-  std::string schema = absl::StrCat(kStoreSchema, "\n", partitions, "\n");
-  for (const AggregateType* type : types) {
-    absl::StrAppend(&schema, type->category, "\n", type->evolve_version, "\n");
-    DescriptorSet seen;
-    AppendSchema(type->state->GetDescriptor(), seen, schema);
-  }
-  std::array<uint8_t, 32> digest{};
-  CHECK(EVP_Digest(schema.data(), schema.size(), digest.data(), nullptr, EVP_sha256(), nullptr) ==
-        1);
-  return eventlog::Hash{digest}.ToHex();
 }
 
 struct StreamKey {
@@ -134,46 +77,6 @@ auto Sorted(const Map& map) {
   rows.reserve(map.size());
   for (const auto& row : map) rows.push_back(&row);
   return rows;
-}
-
-void RemoveFiles(const std::string& path) {
-  for (const char* suffix : {"", "-wal", "-shm", ".damaged"}) {
-    std::error_code ignored;  // a file that is not there is what we want
-    std::filesystem::remove(path + suffix, ignored);
-  }
-}
-
-absl::StatusOr<sqlite::Connection> OpenWriter(const std::string& path) {
-  ABSL_ASSIGN_OR_RETURN(sqlite::Connection db, sqlite::Connection::Open(path));
-  // NORMAL: a crash of the machine may cost the newest transactions, which are folded again, but
-  // never tears the file.
-  ABSL_RETURN_IF_ERROR(
-      db.Execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA "
-                 "wal_autocheckpoint=4000; PRAGMA cache_size=-16384"));
-  return db;
-}
-
-// The stamp in the file; empty when the file has no tables yet.
-absl::StatusOr<std::string> ReadStamp(sqlite::Connection& db) {
-  ABSL_ASSIGN_OR_RETURN(sqlite::Statement tables,
-                        db.Prepare("SELECT count(*) FROM sqlite_schema WHERE name = 'schema'"));
-  ABSL_ASSIGN_OR_RETURN(bool has_row, tables.Step());
-  if (!has_row || tables.Int(0) == 0) return std::string();
-  ABSL_ASSIGN_OR_RETURN(sqlite::Statement stamp, db.Prepare("SELECT stamp FROM schema"));
-  ABSL_ASSIGN_OR_RETURN(bool has_stamp, stamp.Step());
-  return has_stamp ? std::string(stamp.Text(0)) : std::string("none");
-}
-
-absl::Status MakeTables(sqlite::Connection& db, const std::string& stamp) {
-  ABSL_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
-                        sqlite::Transaction::Begin(db, sqlite::Transaction::Mode::kWrite));
-  ABSL_RETURN_IF_ERROR(db.Execute(kTables));
-  {
-    ABSL_ASSIGN_OR_RETURN(sqlite::Statement insert,
-                          db.Prepare("INSERT INTO schema(stamp) VALUES(?)"));
-    ABSL_RETURN_IF_ERROR(insert.Bind(1, std::string_view(stamp)).Run());
-  }
-  return transaction.Commit();
 }
 
 }  // namespace
@@ -477,7 +380,7 @@ class StateStore::Impl {
 
   // A file that turns out damaged is thrown away at the next start.
   absl::Status Noticed(absl::Status status) {
-    if (absl::IsDataLoss(status)) std::ofstream(path_ + ".damaged").put('1');
+    if (absl::IsDataLoss(status)) MarkDamaged(path_);
     return status;
   }
 
@@ -503,31 +406,10 @@ absl::StatusOr<std::unique_ptr<StateStore>> StateStore::Open(
     Scheduler& scheduler) {
   // The rows name a category by its place in this order.
   std::sort(types.begin(), types.end(), [](auto* a, auto* b) { return a->category < b->category; });
-  const std::string stamp = SchemaStamp(types, partitions);
-  std::string discarded;
-  if (std::filesystem::exists(path + ".damaged")) {
-    discarded = "it was found damaged";
-    RemoveFiles(path);
-  }
-  absl::StatusOr<sqlite::Connection> writer = OpenWriter(path);
-  absl::StatusOr<std::string> found = writer.ok() ? ReadStamp(*writer) : writer.status();
-  if (absl::IsDataLoss(found.status())) {
-    discarded = "the file is damaged";
-  } else if (!found.ok()) {
-    return found.status();
-  } else if (!found->empty() && *found != stamp) {
-    discarded = "it was folded with another schema of the states";
-  }
-  if (!discarded.empty()) {
-    writer = absl::InternalError("closed");
-    RemoveFiles(path);
-    writer = OpenWriter(path);
-    if (!writer.ok()) return writer.status();
-    found = std::string();
-  }
-  if (found->empty()) ABSL_RETURN_IF_ERROR(MakeTables(*writer, stamp));
-  return std::unique_ptr<StateStore>(new StateStore(std::make_unique<Impl>(
-      path, std::move(types), partitions, std::move(discarded), *std::move(writer), scheduler)));
+  ABSL_ASSIGN_OR_RETURN(StateFile file, OpenStateFile(path, types, partitions));
+  return std::unique_ptr<StateStore>(new StateStore(
+      std::make_unique<Impl>(path, std::move(types), partitions, std::move(file.discarded),
+                             std::move(file.writer), scheduler)));
 }
 
 const std::string& StateStore::discarded() const { return impl_->discarded(); }

@@ -22,7 +22,7 @@ struct StoredState {
   std::string state;     // serialized state message
 };
 
-// A command's name as the index keeps it: the key and a digest of who used it.
+// A command's name as the index keeps it: the key and who used it.
 struct CommandName {
   Uuid key;
   Uuid actor;  // person_id of the actor
@@ -38,7 +38,9 @@ struct StateChange {
   eventlog::Sequence sequence = 0;
   StreamId stream;
   uint64_t version = 0;              // behind the record
-  std::optional<std::string> state;  // absent when the record has no events (a refusal)
+  // Absent when the record has no events (a refusal). Of several changes of a stream in one call of Add only the last needs it;
+  // the others may leave it empty.
+  std::optional<std::string> state;
   CommandName command;
 };
 
@@ -63,7 +65,7 @@ class StateStore {
   absl::StatusOr<StoredState> Load(eventlog::Partition partition, const StreamId& stream);
   // The place of the record that this command made; nothing when there is none.
   absl::StatusOr<std::optional<eventlog::Sequence>> Find(eventlog::Partition partition, const CommandName& command);
-  // Sequences of the records of a stream, in order, from the one that holds version `after_version` + 1 on.
+  // Sequences of the records of a stream that have events, in order, from the one that holds version `after_version` + 1 on.
   absl::StatusOr<std::vector<eventlog::Sequence>> RecordsOf(eventlog::Partition partition, const StreamId& stream,
                                                             uint64_t after_version, size_t limit);
 

@@ -1,0 +1,68 @@
+// What executor, workers and deciders of batches share. Private to libs/eventsourcing.
+#pragma once
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+
+#include <array>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "libs/eventsourcing/command_executor.h"
+
+namespace buurtlog::eventsourcing {
+
+inline constexpr size_t kCommandHashBytes = 16;
+
+// A command on its way, with its caller.
+struct PendingCommand {
+  Command command;
+  CommandDone done;
+  CommandName name;
+  std::array<char, kCommandHashBytes> hash{};
+  int tries = 0;  // how often it was handed to a decider
+  // Filled in by the decision, for when the batch is durable.
+  bool recorded = false;
+  absl::StatusOr<type::v1::Receipt> answer = absl::UnknownError("not decided yet");
+  // Commands under the same name that came while this one was under way; they wait for what becomes
+  // of it.
+  std::vector<std::unique_ptr<PendingCommand>> followers;
+};
+using PendingCommandPtr = std::unique_ptr<PendingCommand>;
+
+// Labels name the service and a status code, never a person.
+class ExecutorMetrics {
+ public:
+  ExecutorMetrics(prometheus::Registry& registry, const std::string& service);
+  void QueueGrew(double by) { queue_length_.Increment(by); }
+  void Batch(size_t commands) { batch_size_.Observe(static_cast<double>(commands)); }
+  void Appended(size_t events) { events_.Increment(static_cast<double>(events)); }
+  void Outcome(absl::StatusCode code) {
+    outcomes_[static_cast<size_t>(code) % kCodes]->Increment();
+  }
+
+ private:
+  static constexpr size_t kCodes = 17;
+  prometheus::Gauge& queue_length_;
+  prometheus::Histogram& batch_size_;
+  prometheus::Counter& events_;
+  std::array<prometheus::Counter*, kCodes> outcomes_{};
+};
+
+struct ExecutorCore {
+  CommandExecutor::Parts parts;
+  std::vector<const AggregateType*> types;
+  ExecutorOptions options;
+  ExecutorMetrics metrics;
+
+  // Every command ends here, once.
+  void Answer(PendingCommandPtr pending, absl::StatusOr<type::v1::Receipt> answer) {
+    metrics.Outcome(answer.status().code());
+    pending->done(std::move(answer));
+  }
+};
+
+}  // namespace buurtlog::eventsourcing

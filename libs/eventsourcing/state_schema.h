@@ -1,0 +1,28 @@
+// The file of a state store: its tables, and the stamp that says with which schema its states were
+// folded. Private to libs/eventsourcing.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "libs/eventsourcing/decider.h"
+#include "libs/sqlite/sqlite.h"
+
+namespace buurtlog::eventsourcing {
+
+struct StateFile {
+  sqlite::Connection writer;
+  std::string discarded;  // why the file that was there was thrown away; empty when it was not
+};
+
+// Opens or makes `path`. A file of another schema, a damaged one, and one that MarkDamaged has
+// named are thrown away and made anew. `types` in order of their category.
+absl::StatusOr<StateFile> OpenStateFile(const std::string& path,
+                                        const std::vector<const AggregateType*>& types,
+                                        uint32_t partitions);
+
+// The file is thrown away when it is opened next.
+void MarkDamaged(const std::string& path);
+
+}  // namespace buurtlog::eventsourcing
