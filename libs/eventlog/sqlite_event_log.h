@@ -9,7 +9,14 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "libs/base/clock.h"
 #include "libs/base/files.h"
+#include "libs/base/random.h"
 #include "libs/base/scheduler.h"
 #include "libs/eventlog/event_log.h"
 
@@ -19,6 +26,9 @@ struct SqliteLogOptions {
   std::string folder;
   std::string vfs;  // SQLite VFS to use; empty for the default. For tests.
   absl::Duration head_file_period = absl::Seconds(1);
+  // For the time and the nonce in epoch records. Outlive the log.
+  Clock* clock = &SystemClock();
+  Random* random = &SystemRandom();
 };
 
 // What the flusher did, for metrics.

@@ -1,0 +1,89 @@
+#include "libs/eventlog/log_tail.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "libs/base/check.h"
+#include "libs/base/status_macros.h"
+#include "libs/eventlog/sqlite_log_file.h"
+
+namespace buurtlog::eventlog {
+namespace {
+
+// What an entry costs beside its bytes.
+constexpr size_t kEntryOverheadBytes = 256;
+
+size_t Cost(const CommittedEntry& entry) { return entry.bytes.size() + kEntryOverheadBytes; }
+
+}  // namespace
+
+LogTail::LogTail(std::vector<FoldState> heads) {
+  partitions_.reserve(heads.size());
+  for (FoldState& head : heads) partitions_.push_back({std::move(head), {}});
+}
+
+void LogTail::Publish(Partition partition,
+                      std::vector<std::shared_ptr<const CommittedEntry>> entries, FoldState head) {
+  absl::MutexLock lock(&mutex_);
+  PartitionTail& tail = partitions_[partition];
+  CHECK(tail.head.next + entries.size() == head.next);
+  for (std::shared_ptr<const CommittedEntry>& entry : entries) {
+    bytes_ += Cost(*entry);
+    ages_.push_back(partition);
+    tail.entries.push_back(std::move(entry));
+  }
+  tail.head = std::move(head);
+  while (bytes_ > kTailBytesMax) {
+    PartitionTail& oldest = partitions_[ages_.front()];
+    bytes_ -= Cost(*oldest.entries.front());
+    oldest.entries.pop_front();
+    ages_.pop_front();
+  }
+}
+
+FoldState LogTail::Head(Partition partition) {
+  absl::MutexLock lock(&mutex_);
+  return partitions_[partition].head;
+}
+
+std::vector<FoldState> LogTail::Heads() {
+  std::vector<FoldState> heads;
+  absl::MutexLock lock(&mutex_);
+  heads.reserve(partitions_.size());
+  for (const PartitionTail& tail : partitions_) heads.push_back(tail.head);
+  return heads;
+}
+
+absl::StatusOr<std::optional<std::vector<std::shared_ptr<const CommittedEntry>>>> LogTail::Read(
+    Partition partition, const FoldState& at, const ReadLimits& limits) {
+  std::vector<std::shared_ptr<const CommittedEntry>> found;
+  absl::MutexLock lock(&mutex_);
+  const PartitionTail& tail = partitions_[partition];
+  if (at.next > tail.head.next) {
+    return DataLossAt(partition, tail.head.next,
+                      absl::StrCat("the log ends here, the reader has come to ", at.next - 1));
+  }
+  if (at.next == tail.head.next) {
+    if (at.head_hash != tail.head.head_hash) {
+      return DataLossAt(partition, at.next - 1, "the reader is not on the chain of this log");
+    }
+    return found;
+  }
+  const Sequence first = tail.head.next - tail.entries.size();
+  if (at.next < first) return std::nullopt;
+  size_t bytes = 0;
+  for (size_t i = at.next - first; i < tail.entries.size(); ++i) {
+    const std::shared_ptr<const CommittedEntry>& entry = tail.entries[i];
+    if (found.size() >= limits.entries_max) break;
+    if (!found.empty() && bytes + entry->bytes.size() > limits.bytes_max) break;
+    bytes += entry->bytes.size();
+    found.push_back(entry);
+    if (bytes >= limits.bytes_max) break;
+  }
+  if (!found.empty() && found.front()->view.header.previous_hash != at.head_hash) {
+    return DataLossAt(partition, at.next - 1, "the reader is not on the chain of this log");
+  }
+  return found;
+}
+
+}  // namespace buurtlog::eventlog

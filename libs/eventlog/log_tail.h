@@ -1,0 +1,59 @@
+// The newest entries of a log, in memory, and how far each partition goes: followers at the head
+// read here and never touch the disk.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "libs/eventlog/event_log.h"
+
+namespace buurtlog::eventlog {
+
+// Entries kept in memory, in bytes over all partitions.
+inline constexpr size_t kTailBytesMax = 8 << 20;
+
+// An entry that is durable and counts. `view` points into `bytes`.
+struct CommittedEntry {
+  std::string bytes;
+  EntryView view;
+  std::string owner;  // of an epoch record; empty for others
+};
+
+// Thread-safe.
+class LogTail {
+ public:
+  explicit LogTail(std::vector<FoldState> heads);
+
+  // Adds durable entries of one partition that bring it to `head`.
+  void Publish(Partition partition, std::vector<std::shared_ptr<const CommittedEntry>> entries,
+               FoldState head);
+
+  FoldState Head(Partition partition);
+  std::vector<FoldState> Heads();
+
+  // The entries behind `at`, up to the limits; nothing when they are not all in memory and must be
+  // read from the disk. DATA_LOSS when `at` is beyond the head or not on this chain.
+  absl::StatusOr<std::optional<std::vector<std::shared_ptr<const CommittedEntry>>>> Read(
+      Partition partition, const FoldState& at, const ReadLimits& limits);
+
+ private:
+  struct PartitionTail {
+    FoldState head;
+    std::deque<std::shared_ptr<const CommittedEntry>> entries;  // the last is head.next - 1
+  };
+
+  absl::Mutex mutex_;
+  std::vector<PartitionTail> partitions_ ABSL_GUARDED_BY(mutex_);
+  // The partition of every kept entry, oldest entry first: what to forget next.
+  std::deque<Partition> ages_ ABSL_GUARDED_BY(mutex_);
+  size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace buurtlog::eventlog

@@ -1,0 +1,235 @@
+#include "libs/eventlog/sqlite_event_log.h"
+
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "libs/base/check.h"
+#include "libs/base/status_macros.h"
+#include "libs/eventlog/head_file.h"
+#include "libs/eventlog/identity_file.h"
+#include "libs/eventlog/log_tail.h"
+#include "libs/eventlog/sqlite_log_file.h"
+#include "libs/eventlog/sqlite_log_flusher.h"
+#include "libs/eventlog/sqlite_log_reader.h"
+#include "libs/eventlog/watchers.h"
+
+namespace buurtlog::eventlog {
+namespace {
+
+constexpr size_t kServiceNameBytesMax = 32;
+
+std::string LockPath(const std::string& folder) { return absl::StrCat(folder, "/lock"); }
+
+absl::Status CheckIdentity(const LogIdentity& identity) {
+  if (identity.partitions == 0 || identity.partitions > kPartitionsMax) {
+    return absl::InvalidArgumentError(absl::StrCat("partitions must be 1 to ", kPartitionsMax));
+  }
+  if (identity.record_bytes_max <= kHeaderBytes || identity.record_bytes_max > kRecordBytesMax) {
+    return absl::InvalidArgumentError(absl::StrCat("record_bytes_max must be over ", kHeaderBytes,
+                                                   " and at most ", kRecordBytesMax));
+  }
+  if (identity.service.empty() || identity.service.size() > kServiceNameBytesMax ||
+      identity.log_id.IsNil()) {
+    return absl::InvalidArgumentError("a log has an id and the name of a service");
+  }
+  return absl::OkStatus();
+}
+
+std::vector<KnownHead> KnownHeads(const std::vector<FoldState>& states) {
+  std::vector<KnownHead> heads;
+  heads.reserve(states.size());
+  for (const FoldState& state : states) heads.push_back({state.next - 1, state.head_hash});
+  return heads;
+}
+
+// Writes the head file: a period after a change, and at the end.
+class HeadKeeper {
+ public:
+  HeadKeeper(Files& files, Scheduler& scheduler, const SqliteLogOptions& options,
+             const LogIdentity& identity, LogTail& tail)
+      : files_(files), options_(options), identity_(identity), tail_(tail) {
+    queue_ = scheduler.NewQueue("log heads", QueueKind::kBlocking);
+  }
+
+  ~HeadKeeper() {
+    {
+      absl::MutexLock lock(&mutex_);
+      armed_ = true;  // nothing more is posted
+    }
+    queue_.reset();
+    Write();
+  }
+
+  void Changed() {
+    absl::MutexLock lock(&mutex_);
+    if (armed_) return;
+    armed_ = true;
+    queue_->PostAfter(options_.head_file_period, [this] {
+      Disarm();
+      Write();
+    });
+  }
+
+ private:
+  void Disarm() {
+    absl::MutexLock lock(&mutex_);
+    armed_ = false;
+  }
+
+  void Write() {
+    std::vector<KnownHead> heads = KnownHeads(tail_.Heads());
+    if (heads == written_) return;
+    // An older head file is a right one too, and the next change brings the next attempt.
+    if (WriteHeadFile(files_, options_.folder, identity_, heads).ok()) written_ = std::move(heads);
+  }
+
+  Files& files_;
+  const SqliteLogOptions& options_;
+  const LogIdentity& identity_;
+  LogTail& tail_;
+  std::vector<KnownHead> written_;  // touched by the queue's tasks, and by the destructor
+  absl::Mutex mutex_;
+  bool armed_ ABSL_GUARDED_BY(mutex_) = false;
+  std::unique_ptr<TaskQueue> queue_;
+};
+
+}  // namespace
+
+class SqliteEventLog::Impl {
+ public:
+  Impl(std::unique_ptr<FileLock> lock, std::unique_ptr<LogFileReader> file,
+       std::vector<FoldState> heads, LogFileWriter writer, LogFileWriter checkpointer,
+       const SqliteLogOptions& options, Files& files, Scheduler& scheduler)
+      : options_(options),
+        lock_(std::move(lock)),
+        file_(std::move(file)),
+        tail_(std::move(heads)),
+        head_keeper_(files, scheduler, options_, file_->identity(), tail_),
+        flusher_({*file_, tail_, scheduler, *options_.clock, *options_.random,
+                  [this](const std::vector<Partition>& grown) {
+                    head_keeper_.Changed();
+                    watchers_.Notify(grown);
+                  }},
+                 std::move(writer), std::move(checkpointer)) {}
+
+  const LogIdentity& identity() const { return file_->identity(); }
+  LogTail& tail() { return tail_; }
+  LogFileReader& file() { return *file_; }
+  Watchers& watchers() { return watchers_; }
+  SqliteLogFlusher& flusher() { return flusher_; }
+
+ private:
+  // Destroyed from the last to the first: the flusher finishes, the heads are written, the lock
+  // goes.
+  const SqliteLogOptions options_;
+  const std::unique_ptr<FileLock> lock_;
+  const std::unique_ptr<LogFileReader> file_;
+  LogTail tail_;
+  Watchers watchers_;
+  HeadKeeper head_keeper_;
+  SqliteLogFlusher flusher_;
+};
+
+absl::Status SqliteEventLog::Create(const LogIdentity& identity, const SqliteLogOptions& options,
+                                    Files& files) {
+  ABSL_RETURN_IF_ERROR(CheckIdentity(identity));
+  const absl::Status made = files.MakeFolder(options.folder);
+  if (!made.ok() && !absl::IsAlreadyExists(made)) return made;
+  ABSL_ASSIGN_OR_RETURN(const std::unique_ptr<FileLock> lock, files.Lock(LockPath(options.folder)));
+  if (HasIdentityFile(files, options.folder)) {
+    return absl::AlreadyExistsError(absl::StrCat("there is a log in ", options.folder));
+  }
+  ABSL_RETURN_IF_ERROR(CreateLogFile(options));
+  std::vector<KnownHead> heads;
+  for (Partition partition = 0; partition < identity.partitions; ++partition) {
+    heads.push_back({0, InitialHash(identity, partition)});
+  }
+  ABSL_RETURN_IF_ERROR(WriteHeadFile(files, options.folder, identity, heads));
+  // Last: what a crash leaves before this is no log, and may be made again.
+  return WriteIdentityFile(files, options.folder, identity);
+}
+
+absl::StatusOr<std::unique_ptr<SqliteEventLog>> SqliteEventLog::Open(
+    const SqliteLogOptions& options, Files& files, Scheduler& scheduler) {
+  ABSL_ASSIGN_OR_RETURN(LogIdentity identity, ReadIdentityFile(files, options.folder));
+  ABSL_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock, files.Lock(LockPath(options.folder)));
+  if (!files.Exists(LogFilePath(options.folder))) {
+    return absl::DataLossError(absl::StrCat(LogFilePath(options.folder), " is missing"));
+  }
+  ABSL_ASSIGN_OR_RETURN(LogFileWriter writer, LogFileWriter::Open(options));
+  ABSL_ASSIGN_OR_RETURN(LogFileWriter checkpointer, LogFileWriter::Open(options));
+  // A writer that was killed may have left a commit that only the machine's memory holds; nobody
+  // may build on it before the disk has it.
+  ABSL_RETURN_IF_ERROR(writer.SyncWal());
+  auto file = std::make_unique<LogFileReader>(std::move(identity), options);
+  ABSL_ASSIGN_OR_RETURN(std::vector<FoldState> heads, VerifyTails(*file, files, options));
+  return std::unique_ptr<SqliteEventLog>(new SqliteEventLog(
+      std::make_unique<Impl>(std::move(lock), std::move(file), std::move(heads), std::move(writer),
+                             std::move(checkpointer), options, files, scheduler)));
+}
+
+absl::StatusOr<std::unique_ptr<LogReader>> SqliteEventLog::OpenReader(
+    const SqliteLogOptions& options, Files& files, Scheduler& scheduler) {
+  ABSL_ASSIGN_OR_RETURN(LogIdentity identity, ReadIdentityFile(files, options.folder));
+  auto file = std::make_unique<LogFileReader>(std::move(identity), options);
+  ABSL_ASSIGN_OR_RETURN(std::vector<FoldState> heads, VerifyTails(*file, files, options));
+  return std::unique_ptr<LogReader>(
+      std::make_unique<SqliteLogReader>(std::move(file), std::move(heads), options, scheduler));
+}
+
+SqliteEventLog::SqliteEventLog(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+SqliteEventLog::~SqliteEventLog() = default;
+
+const LogIdentity& SqliteEventLog::identity() const { return impl_->identity(); }
+
+absl::Status SqliteEventLog::Read(Partition partition, FoldState& at, const ReadLimits& limits,
+                                  absl::FunctionRef<absl::Status(const EntryView&)> visit) {
+  ABSL_RETURN_IF_ERROR(CheckPlace(identity(), partition, at.next));
+  ABSL_ASSIGN_OR_RETURN(auto newest, impl_->tail().Read(partition, at, limits));
+  if (!newest.has_value()) {
+    const FoldState head = impl_->tail().Head(partition);
+    return impl_->file().Read(partition, at, head.next, limits, visit);
+  }
+  // These were verified through the fold before they were stored.
+  for (const std::shared_ptr<const CommittedEntry>& entry : *newest) {
+    ABSL_RETURN_IF_ERROR(visit(entry->view));
+    at.epoch = entry->view.header.epoch;
+    at.next = entry->view.header.sequence + 1;
+    at.head_hash = entry->view.hash;
+    if (entry->view.header.kind == EntryKind::kEpoch) at.owner = entry->owner;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<FoldState> SqliteEventLog::Seek(Partition partition, Sequence from) {
+  ABSL_RETURN_IF_ERROR(CheckPlace(identity(), partition, from));
+  return impl_->file().Seek(partition, from);
+}
+
+std::unique_ptr<Subscription> SqliteEventLog::Watch(absl::AnyInvocable<void(Partition)> grew) {
+  return impl_->watchers().Add(std::move(grew));
+}
+
+absl::StatusOr<FoldState> SqliteEventLog::Head(Partition partition) {
+  ABSL_RETURN_IF_ERROR(CheckPlace(identity(), partition, 1));
+  return impl_->tail().Head(partition);
+}
+
+void SqliteEventLog::BeginEpoch(Partition partition, std::string owner,
+                                absl::AnyInvocable<void(absl::StatusOr<FoldState>)> done) {
+  impl_->flusher().BeginEpoch(partition, std::move(owner), std::move(done));
+}
+
+void SqliteEventLog::Append(Partition partition, Epoch epoch, std::vector<std::string> entries,
+                            absl::AnyInvocable<void(absl::Status)> done) {
+  impl_->flusher().Append(partition, epoch, std::move(entries), std::move(done));
+}
+
+void SqliteEventLog::OnFlush(absl::AnyInvocable<void(const FlushStats&)> observer) {
+  impl_->flusher().OnFlush(std::move(observer));
+}
+
+}  // namespace buurtlog::eventlog

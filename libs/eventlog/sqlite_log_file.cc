@@ -1,0 +1,369 @@
+#include "libs/eventlog/sqlite_log_file.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "libs/base/absl_view.h"
+#include "libs/base/check.h"
+#include "libs/base/status_macros.h"
+
+namespace buurtlog::eventlog {
+namespace {
+
+constexpr int kSequenceBits = 48;
+constexpr Sequence kSequenceMax = (Sequence{1} << kSequenceBits) - 1;
+constexpr int kRestartWaitMs = 50;
+constexpr int kBusyWaitMs = 5000;
+
+// A larger page would let one commit of a few entries write more; a smaller one would hold too few
+// of them.
+constexpr const char* kSchema = R"sql(
+  PRAGMA page_size = 4096;
+  PRAGMA journal_mode = WAL;
+  CREATE TABLE IF NOT EXISTS entry (position INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
+  CREATE VIEW IF NOT EXISTS log AS
+    SELECT position >> 48 AS "partition", position & 0xffffffffffff AS sequence, bytes FROM entry;
+)sql";
+
+constexpr const char* kInsert = "INSERT INTO entry(position, bytes) VALUES(?1, ?2)";
+constexpr const char* kRange =
+    "SELECT position, bytes FROM entry WHERE position >= ?1 AND position < ?2 ORDER BY position";
+constexpr const char* kLast =
+    "SELECT position FROM entry WHERE position > ?1 AND position <= ?2 "
+    "ORDER BY position DESC LIMIT 1";
+
+int64_t PositionOf(Partition partition, Sequence sequence) {
+  CHECK(partition < kPartitionsMax && sequence <= kSequenceMax);
+  return static_cast<int64_t>(partition) << kSequenceBits | static_cast<int64_t>(sequence);
+}
+
+Sequence SequenceOf(int64_t position) { return static_cast<uint64_t>(position) & kSequenceMax; }
+
+// What SQLite calls corrupt has no place of its own; the place where the reader met it is the best
+// there is.
+absl::Status WithPlace(const absl::Status& status, Partition partition, Sequence after) {
+  if (!absl::IsDataLoss(status)) return status;
+  return DataLossAt(
+      partition, after + 1,
+      absl::StrCat("the database is damaged behind sequence ", after, ": ", status.message()));
+}
+
+absl::StatusOr<sqlite::Connection> OpenReadOnly(const SqliteLogOptions& options) {
+  sqlite::OpenOptions open;
+  open.read_only = true;
+  open.create = false;
+  open.vfs = options.vfs;
+  open.busy_timeout_ms = kBusyWaitMs;
+  return sqlite::Connection::Open(LogFilePath(options.folder), open);
+}
+
+int CountWalPages(void* pages, sqlite3*, const char*, int count) {
+  *static_cast<int*>(pages) = count;
+  return SQLITE_OK;
+}
+
+// Folds one stored row. Whatever is stored counts, so any other verdict is damage.
+absl::StatusOr<FoldResult> FoldStored(FoldState& at, Partition partition, std::string_view bytes) {
+  const Sequence sequence = at.next;
+  absl::StatusOr<FoldResult> folded = Fold(at, partition, bytes);
+  if (absl::IsUnimplemented(folded.status())) {
+    return absl::UnimplementedError(absl::StrCat("partition ", partition, ", sequence ", sequence,
+                                                 ": ", folded.status().message()));
+  }
+  if (!folded.ok()) return DataLossAt(partition, sequence, StdView(folded.status().message()));
+  if (folded->verdict != Verdict::kCounts || !folded->filled.empty()) {
+    return DataLossAt(partition, sequence,
+                      "the entry does not follow from the one before it (sequence, epoch or hash)");
+  }
+  return folded;
+}
+
+}  // namespace
+
+absl::Status DataLossAt(Partition partition, Sequence sequence, std::string_view what) {
+  return absl::DataLossError(
+      absl::StrCat("partition ", partition, ", sequence ", sequence, ": ", AbslView(what)));
+}
+
+std::string LogFilePath(const std::string& folder) { return absl::StrCat(folder, "/log.db"); }
+
+absl::Status CreateLogFile(const SqliteLogOptions& options) {
+  sqlite::OpenOptions open;
+  open.vfs = options.vfs;
+  ABSL_ASSIGN_OR_RETURN(sqlite::Connection connection,
+                        sqlite::Connection::Open(LogFilePath(options.folder), open));
+  ABSL_RETURN_IF_ERROR(connection.Execute(kSchema));
+  ABSL_ASSIGN_OR_RETURN(sqlite::Statement any,
+                        connection.Prepare("SELECT EXISTS (SELECT 1 FROM entry)"));
+  ABSL_ASSIGN_OR_RETURN(const bool row, any.Step());
+  if (row && any.Int(0) != 0) {
+    return absl::AlreadyExistsError(
+        absl::StrCat(LogFilePath(options.folder), " has entries, but no identity beside it"));
+  }
+  return absl::OkStatus();
+}
+
+LogFileWriter::LogFileWriter(sqlite::Connection connection, sqlite::Statement insert)
+    : connection_(std::move(connection)),
+      insert_(std::move(insert)),
+      wal_pages_(std::make_unique<int>(0)) {
+  sqlite3_wal_hook(connection_.handle(), CountWalPages, wal_pages_.get());
+}
+
+absl::StatusOr<LogFileWriter> LogFileWriter::Open(const SqliteLogOptions& options) {
+  sqlite::OpenOptions open;
+  open.create = false;
+  open.vfs = options.vfs;
+  open.busy_timeout_ms = kBusyWaitMs;
+  ABSL_ASSIGN_OR_RETURN(sqlite::Connection connection,
+                        sqlite::Connection::Open(LogFilePath(options.folder), open));
+  ABSL_RETURN_IF_ERROR(
+      connection.Execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
+                         "PRAGMA wal_autocheckpoint = 0; "
+                         "PRAGMA journal_size_limit = 67108864"));
+  ABSL_ASSIGN_OR_RETURN(sqlite::Statement insert, connection.Prepare(kInsert));
+  return LogFileWriter(std::move(connection), std::move(insert));
+}
+
+absl::StatusOr<sqlite::Transaction> LogFileWriter::Begin() {
+  return sqlite::Transaction::Begin(connection_, sqlite::Transaction::Mode::kWrite);
+}
+
+absl::Status LogFileWriter::Insert(Partition partition, Sequence sequence, std::string_view bytes) {
+  return insert_.Bind(1, PositionOf(partition, sequence)).BindBlobView(2, bytes).Run();
+}
+
+absl::StatusOr<bool> LogFileWriter::Checkpoint(CheckpointMode mode) {
+  if (mode == CheckpointMode::kPassive) return RunCheckpoint("PRAGMA wal_checkpoint(PASSIVE)");
+  sqlite3_busy_timeout(connection_.handle(), kRestartWaitMs);
+  absl::StatusOr<bool> complete =
+      RunCheckpoint(mode == CheckpointMode::kRestart ? "PRAGMA wal_checkpoint(RESTART)"
+                                                     : "PRAGMA wal_checkpoint(TRUNCATE)");
+  sqlite3_busy_timeout(connection_.handle(), kBusyWaitMs);
+  return complete;
+}
+
+absl::StatusOr<bool> LogFileWriter::RunCheckpoint(const char* sql) {
+  ABSL_ASSIGN_OR_RETURN(sqlite::Statement statement, connection_.Prepare(sql));
+  ABSL_ASSIGN_OR_RETURN(const bool row, statement.Step());
+  // Columns: whether it was blocked, pages in the WAL, pages of it that are in the database.
+  return row && statement.Int(0) == 0 && statement.Int(1) == statement.Int(2);
+}
+
+absl::Status LogFileWriter::SyncWal() {
+  sqlite3_file* wal = nullptr;
+  const int found =
+      sqlite3_file_control(connection_.handle(), "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+  if (found != SQLITE_OK) return sqlite::ErrorStatus(found, nullptr, "finding the WAL");
+  if (wal == nullptr || wal->pMethods == nullptr) return absl::OkStatus();  // there is none yet
+  const int synced = wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
+  if (synced != SQLITE_OK) return sqlite::ErrorStatus(synced, nullptr, "syncing the WAL");
+  return absl::OkStatus();
+}
+
+bool LogFileWriter::NoRoom() {
+  const int code = sqlite3_extended_errcode(connection_.handle());
+  if (code == SQLITE_FULL) return true;
+  // Only a failed write: when a sync or the shared index fails, the entries may be in the WAL
+  // already.
+  if (code != SQLITE_IOERR_WRITE) return false;
+  const int error = sqlite3_system_errno(connection_.handle());
+  return error == ENOSPC || error == EDQUOT || error == EFBIG;
+}
+
+// One connection for reading, with its statements.
+struct LogFileReader::Session {
+  sqlite::Connection connection;
+  sqlite::Statement range;
+  sqlite::Statement last;
+};
+
+// Rows copied out of the database, so that no transaction stays open while they are visited.
+struct LogFileReader::Rows {
+  struct Row {
+    int64_t position = 0;
+    size_t offset = 0;
+    size_t size = 0;
+  };
+  std::string bytes;
+  std::vector<Row> rows;
+  bool ended = false;  // nothing more in the range
+};
+
+LogFileReader::LogFileReader(LogIdentity identity, SqliteLogOptions options)
+    : identity_(std::move(identity)), options_(std::move(options)) {}
+
+LogFileReader::~LogFileReader() = default;
+
+absl::StatusOr<std::unique_ptr<LogFileReader::Session>> LogFileReader::Take() {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!idle_.empty()) {
+      std::unique_ptr<Session> session = std::move(idle_.back());
+      idle_.pop_back();
+      return session;
+    }
+  }
+  ABSL_ASSIGN_OR_RETURN(sqlite::Connection connection, OpenReadOnly(options_));
+  ABSL_ASSIGN_OR_RETURN(sqlite::Statement range, connection.Prepare(kRange));
+  ABSL_ASSIGN_OR_RETURN(sqlite::Statement last, connection.Prepare(kLast));
+  return std::unique_ptr<Session>(
+      new Session{std::move(connection), std::move(range), std::move(last)});
+}
+
+void LogFileReader::GiveBack(std::unique_ptr<Session> session) {
+  absl::MutexLock lock(&mutex_);
+  if (idle_.size() < kIdleReadersMax) idle_.push_back(std::move(session));
+}
+
+absl::Status LogFileReader::ReadRows(Partition partition, Sequence from, Sequence end,
+                                     const ReadLimits& limits, Rows& rows) {
+  // A connection that met an error is not used again.
+  ABSL_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Take());
+  sqlite::Statement& range = session->range;
+  const absl::Cleanup reset = [&range] { range.Reset(); };
+  range.Bind(1, PositionOf(partition, from)).Bind(2, PositionOf(partition, end));
+  while (rows.rows.empty() ||
+         (rows.rows.size() < limits.entries_max && rows.bytes.size() < limits.bytes_max)) {
+    absl::StatusOr<bool> row = range.Step();
+    if (!row.ok()) {
+      const Sequence after = rows.rows.empty() ? from - 1 : SequenceOf(rows.rows.back().position);
+      return WithPlace(row.status(), partition, after);
+    }
+    if (!*row) {
+      rows.ended = true;
+      break;
+    }
+    const std::string_view bytes = range.Blob(1);
+    if (!rows.rows.empty() && rows.bytes.size() + bytes.size() > limits.bytes_max) break;
+    rows.rows.push_back({range.Int(0), rows.bytes.size(), bytes.size()});
+    rows.bytes.append(bytes);
+  }
+  range.Reset();
+  GiveBack(std::move(session));
+  return absl::OkStatus();
+}
+
+absl::Status LogFileReader::CheckAtEnd(Partition partition, const FoldState& at,
+                                       std::optional<Sequence> end) {
+  if (end.has_value() && at.next < *end) {
+    return DataLossAt(partition, at.next, absl::StrCat("missing; the log goes to ", *end - 1));
+  }
+  if (at.next == 1) {
+    if (at.head_hash == InitialHash(identity_, partition)) return absl::OkStatus();
+    return DataLossAt(partition, 0, "the reader is not on the chain of this log");
+  }
+  Rows rows;
+  ABSL_RETURN_IF_ERROR(ReadRows(partition, at.next - 1, at.next, {1, 1}, rows));
+  if (rows.rows.empty()) {
+    return DataLossAt(partition, at.next - 1, "the log ends before this entry");
+  }
+  absl::StatusOr<EntryView> entry = ParseEntry(rows.bytes);
+  if (!entry.ok()) return DataLossAt(partition, at.next - 1, StdView(entry.status().message()));
+  if (EntryHash(entry->header.previous_hash, rows.bytes) != at.head_hash) {
+    return DataLossAt(partition, at.next - 1, "the reader is not on the chain of this log");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LogFileReader::Read(Partition partition, FoldState& at, std::optional<Sequence> end,
+                                 const ReadLimits& limits,
+                                 absl::FunctionRef<absl::Status(const EntryView&)> visit) {
+  if (at.next > kSequenceMax) return DataLossAt(partition, at.next, "there is no such sequence");
+  Rows rows;
+  ABSL_RETURN_IF_ERROR(ReadRows(partition, at.next, end.value_or(kSequenceMax), limits, rows));
+  FoldState moved = at;
+  for (const Rows::Row& row : rows.rows) {
+    if (SequenceOf(row.position) != at.next) {
+      return DataLossAt(partition, at.next,
+                        absl::StrCat("missing; the next entry is ", SequenceOf(row.position)));
+    }
+    const std::string_view bytes = std::string_view(rows.bytes).substr(row.offset, row.size);
+    ABSL_ASSIGN_OR_RETURN(const FoldResult folded, FoldStored(moved, partition, bytes));
+    ABSL_RETURN_IF_ERROR(visit(folded.entry));
+    at.epoch = moved.epoch;
+    at.next = moved.next;
+    at.head_hash = moved.head_hash;
+    // The owner changes with an epoch record only, and is a string that is dear to copy.
+    if (folded.entry.header.kind == EntryKind::kEpoch) at.owner = moved.owner;
+  }
+  const bool at_end = rows.ended && (rows.rows.empty() || (end.has_value() && at.next < *end));
+  return at_end ? CheckAtEnd(partition, at, end) : absl::OkStatus();
+}
+
+absl::StatusOr<FoldState> LogFileReader::Seek(Partition partition, Sequence from) {
+  CHECK(from >= 1);
+  if (from > kSequenceMax) return absl::OutOfRangeError("there is no such sequence");
+  Rows rows;
+  ABSL_RETURN_IF_ERROR(ReadRows(partition, from, from + 1, {1, 1}, rows));
+  if (rows.rows.empty()) {
+    return absl::OutOfRangeError(
+        absl::StrCat("partition ", partition, " ends before sequence ", from));
+  }
+  absl::StatusOr<EntryView> entry = ParseEntry(rows.bytes);
+  if (absl::IsDataLoss(entry.status())) {
+    return DataLossAt(partition, from, StdView(entry.status().message()));
+  }
+  ABSL_RETURN_IF_ERROR(entry.status());
+  FoldState state;
+  state.next = from;
+  state.head_hash = entry->header.previous_hash;
+  state.epoch = entry->header.epoch - (entry->header.kind == EntryKind::kEpoch ? 1 : 0);
+  return state;
+}
+
+absl::StatusOr<Sequence> LogFileReader::LastSequence(Partition partition) {
+  ABSL_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Take());
+  sqlite::Statement& last = session->last;
+  last.Bind(1, PositionOf(partition, 0)).Bind(2, PositionOf(partition, kSequenceMax));
+  absl::StatusOr<bool> row = last.Step();
+  ABSL_RETURN_IF_ERROR(WithPlace(row.status(), partition, 0));
+  const Sequence sequence = *row ? SequenceOf(last.Int(0)) : 0;
+  last.Reset();
+  GiveBack(std::move(session));
+  return sequence;
+}
+
+absl::StatusOr<FoldState> LogFileReader::VerifyTail(Partition partition, const KnownHead& known) {
+  ABSL_ASSIGN_OR_RETURN(const Sequence last, LastSequence(partition));
+  if (last < known.sequence) {
+    return DataLossAt(partition, last + 1,
+                      absl::StrCat("missing; the log was known to go to ", known.sequence));
+  }
+  Sequence first = last > kVerifiedAtOpenMin ? last - kVerifiedAtOpenMin + 1 : 1;
+  if (known.sequence > 0) first = std::min(first, known.sequence);
+  if (last >= first + kVerifiedAtOpenMax) first = last - kVerifiedAtOpenMax + 1;
+  if (known.sequence > 0) {
+    FoldState at;
+    at.next = known.sequence + 1;
+    at.head_hash = known.hash;
+    ABSL_RETURN_IF_ERROR(CheckAtEnd(partition, at, std::nullopt));
+  }
+  FoldState state = InitialFoldState(identity_, partition);
+  if (first > 1) {
+    ABSL_ASSIGN_OR_RETURN(state, Seek(partition, first));
+  }
+  while (state.next <= last) {
+    ABSL_RETURN_IF_ERROR(
+        Read(partition, state, last + 1, {}, [](const EntryView&) { return absl::OkStatus(); }));
+  }
+  return state;
+}
+
+absl::StatusOr<LogFileChanges> LogFileChanges::Open(const SqliteLogOptions& options) {
+  ABSL_ASSIGN_OR_RETURN(sqlite::Connection connection, OpenReadOnly(options));
+  return LogFileChanges(std::move(connection));
+}
+
+absl::StatusOr<bool> LogFileChanges::Changed() {
+  sqlite::Statement& statement = connection_.Cached("PRAGMA data_version");
+  ABSL_ASSIGN_OR_RETURN(const bool row, statement.Step());
+  const int64_t version = row ? statement.Int(0) : -1;
+  statement.Reset();
+  return std::exchange(version_, version) != version;
+}
+
+}  // namespace buurtlog::eventlog

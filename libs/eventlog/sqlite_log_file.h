@@ -1,0 +1,124 @@
+// log.db: the entries of the sqlite engine as rows of one table, keyed by their place and by
+// nothing else. Everything that is read from it is verified through the fold.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "libs/eventlog/event_log.h"
+#include "libs/eventlog/head_file.h"
+#include "libs/eventlog/sqlite_event_log.h"
+#include "libs/sqlite/sqlite.h"
+
+namespace buurtlog::eventlog {
+
+// Entries verified when a log is opened: those behind the head file and at least the last
+// kVerifiedAtOpenMin of each partition, but never more than kVerifiedAtOpenMax of one.
+inline constexpr Sequence kVerifiedAtOpenMin = 64;
+inline constexpr Sequence kVerifiedAtOpenMax = 64 << 10;
+// Connections for reading that are kept while nobody reads.
+inline constexpr size_t kIdleReadersMax = 4;
+
+// DATA_LOSS naming the place.
+absl::Status DataLossAt(Partition partition, Sequence sequence, std::string_view what);
+
+std::string LogFilePath(const std::string& folder);
+
+// Makes an empty log.db. ALREADY_EXISTS when there is one with entries.
+absl::Status CreateLogFile(const SqliteLogOptions& options);
+
+enum class CheckpointMode {
+  kPassive,   // waits for nobody
+  kRestart,   // waits a moment for readers, so that the next write begins the WAL anew
+  kTruncate,  // and empties the file
+};
+
+// A connection that writes, with its statement. Not thread-safe.
+class LogFileWriter {
+ public:
+  static absl::StatusOr<LogFileWriter> Open(const SqliteLogOptions& options);
+
+  absl::StatusOr<sqlite::Transaction> Begin();
+  absl::Status Insert(Partition partition, Sequence sequence, std::string_view bytes);
+  // Moves what the WAL holds into the database as far as readers allow, and waits for the disk.
+  // True when all of it was moved.
+  absl::StatusOr<bool> Checkpoint(CheckpointMode mode);
+  // Waits for the disk to have all that the WAL holds.
+  absl::Status SyncWal();
+  // True after a write that failed because there is no room: then it is certain that nothing of the
+  // transaction was stored. Asked before the transaction is destroyed.
+  bool NoRoom();
+  // Pages in the WAL after the newest commit.
+  int wal_pages() const { return *wal_pages_; }
+
+ private:
+  LogFileWriter(sqlite::Connection connection, sqlite::Statement insert);
+  absl::StatusOr<bool> RunCheckpoint(const char* sql);
+
+  sqlite::Connection connection_;
+  sqlite::Statement insert_;
+  std::unique_ptr<int> wal_pages_;  // written by SQLite's hook, so it stays in its place
+};
+
+// Reads on connections of its own, in short transactions. Thread-safe.
+class LogFileReader {
+ public:
+  LogFileReader(LogIdentity identity, SqliteLogOptions options);
+  ~LogFileReader();
+
+  // As LogReader::Read. `end` is the sequence behind the last entry that is known to be there:
+  // entries that are missing before it are DATA_LOSS, later ones are not visited. Without it, all
+  // that is there is visited.
+  absl::Status Read(Partition partition, FoldState& at, std::optional<Sequence> end,
+                    const ReadLimits& limits,
+                    absl::FunctionRef<absl::Status(const EntryView&)> visit);
+  // As LogReader::Seek, for an entry that exists. OUT_OF_RANGE otherwise.
+  absl::StatusOr<FoldState> Seek(Partition partition, Sequence from);
+  // 0 when there are no entries.
+  absl::StatusOr<Sequence> LastSequence(Partition partition);
+  // Where the partition stands, after verifying its end and that it holds what the head file says.
+  // The owner is known when its epoch record is among the verified entries.
+  absl::StatusOr<FoldState> VerifyTail(Partition partition, const KnownHead& known);
+
+  const LogIdentity& identity() const { return identity_; }
+
+ private:
+  struct Session;
+  struct Rows;
+
+  absl::StatusOr<std::unique_ptr<Session>> Take();
+  void GiveBack(std::unique_ptr<Session> session);
+  absl::Status ReadRows(Partition partition, Sequence from, Sequence end, const ReadLimits& limits,
+                        Rows& rows);
+  absl::Status CheckAtEnd(Partition partition, const FoldState& at, std::optional<Sequence> end);
+
+  const LogIdentity identity_;
+  const SqliteLogOptions options_;
+  absl::Mutex mutex_;
+  std::vector<std::unique_ptr<Session>> idle_ ABSL_GUARDED_BY(mutex_);
+};
+
+// Tells that another connection, of this or another process, has committed. Not thread-safe.
+class LogFileChanges {
+ public:
+  static absl::StatusOr<LogFileChanges> Open(const SqliteLogOptions& options);
+  // True when there was a commit since the call before; true the first time.
+  absl::StatusOr<bool> Changed();
+
+ private:
+  explicit LogFileChanges(sqlite::Connection connection) : connection_(std::move(connection)) {}
+  sqlite::Connection connection_;
+  int64_t version_ = -1;
+};
+
+}  // namespace buurtlog::eventlog
