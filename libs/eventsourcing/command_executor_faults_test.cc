@@ -1,0 +1,367 @@
+// What the executor does when the log, the store or the machine fails: nothing acknowledged is
+// lost, nothing happens twice.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "libs/eventsourcing/command_executor.h"
+#include "libs/eventsourcing/testing/executor_world.h"
+
+namespace buurtlog::eventsourcing {
+namespace {
+
+using eventlog::MemoryFault;
+using testing::Answer;
+using ::testing::ElementsAre;
+using testing::EvolveList;
+using testing::ExecutorWorld;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::ListType;
+using ::testing::UnorderedElementsAre;
+
+using Sent = std::shared_ptr<std::optional<Answer>>;
+
+class ExecutorFaultsTest : public ::testing::Test {
+ protected:
+  void SetUp() override { ASSERT_TRUE(world_.Start().ok()); }
+
+  // Three commands in three appends, all under way at once.
+  std::vector<Sent> SendThreePipelined() {
+    world_.log.SetDiskDelay(absl::Milliseconds(10));
+    std::vector<Sent> sent;
+    for (const char* text : {"a", "b", "c"}) {
+      sent.push_back(world_.Send(world_.Append(list_, {text})));
+      world_.scheduler.RunFor(absl::Milliseconds(1));
+    }
+    return sent;
+  }
+
+  ExecutorWorld world_;
+  const Uuid list_ = world_.NewId();
+};
+
+TEST_F(ExecutorFaultsTest, ALostAnswerIsFoundInTheLog) {
+  world_.log.InjectFault(MemoryFault::kLostAnswer);
+  const Answer answer = world_.Run(world_.Append(list_, {"a"}));
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->version(), 1u);
+  EXPECT_EQ(world_.AllRecords().size(), 1u);
+  EXPECT_THAT(world_.Texts(list_), ElementsAre("a"));
+}
+
+TEST_F(ExecutorFaultsTest, ALostEntryIsDecidedAnew) {
+  world_.log.InjectFault(MemoryFault::kLostEntry);
+  const Answer answer = world_.Run(world_.Append(list_, {"a"}));
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(world_.AllRecords().size(), 1u);
+}
+
+TEST_F(ExecutorFaultsTest, ALateEntryIsVoidOnceTheCommandIsDecidedAnew) {
+  world_.log.InjectFault(MemoryFault::kLateEntry);
+  const Answer answer = world_.Run(world_.Append(list_, {"a"}));
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  world_.log.ReleaseLate();
+  ASSERT_TRUE(world_.Run(world_.Append(list_, {"b"})).ok());
+  EXPECT_EQ(world_.AllRecords().size(), 2u);
+  EXPECT_THAT(world_.Texts(list_), ElementsAre("a", "b"));
+}
+
+TEST_F(ExecutorFaultsTest, ADoubledEntryCountsOnce) {
+  world_.log.InjectFault(MemoryFault::kDoubledEntry);
+  ASSERT_TRUE(world_.Run(world_.Append(list_, {"a"})).ok());
+  ASSERT_TRUE(world_.Run(world_.Append(list_, {"b"})).ok());
+  EXPECT_THAT(world_.Texts(list_), ElementsAre("a", "b"));
+  EXPECT_EQ(world_.AllRecords().size(), 2u);
+}
+
+TEST_F(ExecutorFaultsTest, AFencedWriterBeginsAnEpochAndDecidesAnew) {
+  world_.log.InjectFault(MemoryFault::kFencedWriter);
+  ASSERT_TRUE(world_.Run(world_.Append(list_, {"a"})).ok());
+  EXPECT_EQ(world_.AllRecords().size(), 1u);
+  EXPECT_THAT(world_.Texts(list_), ElementsAre("a"));
+}
+
+TEST_F(ExecutorFaultsTest, WritersWhoFenceEachOtherForEverAreToldInTheEnd) {
+  for (int i = 0; i < 50; ++i) world_.log.InjectFault(MemoryFault::kFencedWriter);
+  const Answer answer = world_.Run(world_.Append(list_, {"a"}));
+  EXPECT_EQ(answer.status().code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(ExecutorFaultsTest, ATornBatchIsCompletedWithoutDoublingItsFirstRecord) {
+  world_.log.InjectFault(MemoryFault::kTornBatch);
+  std::vector<Sent> sent;
+  for (const char* text : {"a", "b", "c"})
+    sent.push_back(world_.Send(world_.Append(list_, {text})));
+  world_.scheduler.RunUntil([&] { return sent.back()->has_value(); });
+  for (const Sent& answer : sent) EXPECT_TRUE((*answer)->ok()) << (*answer)->status();
+  EXPECT_THAT(world_.Texts(list_), ElementsAre("a", "b", "c"));
+  EXPECT_EQ(world_.AllRecords().size(), 3u);
+}
+
+TEST_F(ExecutorFaultsTest, EveryFaultInAPipelineEndsWithEachRecordOnceAndInOrder) {
+  for (MemoryFault fault :
+       {MemoryFault::kLostAnswer, MemoryFault::kLostEntry, MemoryFault::kLateEntry,
+        MemoryFault::kDoubledEntry, MemoryFault::kFencedWriter, MemoryFault::kTornBatch}) {
+    ExecutorWorld world(7);
+    ASSERT_TRUE(world.Start().ok());
+    world.log.SetDiskDelay(absl::Milliseconds(10));
+    world.log.InjectFault(fault);
+    const Uuid list = world.NewId();
+    std::vector<Sent> sent;
+    for (const char* text : {"a", "b", "c"}) {
+      sent.push_back(world.Send(world.Append(list, {text})));
+      world.scheduler.RunFor(absl::Milliseconds(1));
+    }
+    world.scheduler.RunFor(absl::Minutes(1));
+    world.log.ReleaseLate();
+    for (const Sent& answer : sent) {
+      ASSERT_TRUE(answer->has_value()) << "fault " << static_cast<int>(fault);
+      EXPECT_TRUE((*answer)->ok()) << (*answer)->status() << " fault " << static_cast<int>(fault);
+    }
+    EXPECT_THAT(world.Texts(list), ElementsAre("a", "b", "c"))
+        << "fault " << static_cast<int>(fault);
+    EXPECT_EQ(world.AllRecords().size(), 3u);
+  }
+}
+
+TEST_F(ExecutorFaultsTest, AFullDiskFailsItsCommandsOnlyAndTheOthersGoOn) {
+  world_.log.InjectFault(MemoryFault::kDiskFull);
+  const std::vector<Sent> sent = SendThreePipelined();
+  world_.scheduler.RunFor(absl::Seconds(1));
+  EXPECT_EQ((*sent[0])->status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE((*sent[1])->ok()) << (*sent[1])->status();
+  EXPECT_TRUE((*sent[2])->ok()) << (*sent[2])->status();
+  EXPECT_THAT(world_.Texts(list_), ElementsAre("b", "c"));
+}
+
+TEST_F(ExecutorFaultsTest, AnswersThatStandOnWhatFailedAreDecidedAnew) {
+  world_.log.SetDiskDelay(absl::Milliseconds(10));
+  world_.log.InjectFault(MemoryFault::kDiskFull);
+  auto fails = world_.Send(world_.Append(list_, {"a"}));
+  world_.scheduler.RunFor(absl::Milliseconds(1));
+  Command on_version_1 = world_.Append(list_, {"b"});
+  on_version_1.expected_version = 0;
+  auto mismatch = world_.Send(on_version_1);
+  Command dry = world_.Append(list_, {"c"});
+  dry.validate_only = true;
+  auto validated = world_.Send(dry);
+  world_.scheduler.RunFor(absl::Milliseconds(1));
+  EXPECT_FALSE(mismatch->has_value());
+  EXPECT_FALSE(validated->has_value());
+  world_.scheduler.RunFor(absl::Seconds(1));
+  EXPECT_EQ((*fails)->status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE((*mismatch)->ok()) << (*mismatch)->status();
+  EXPECT_EQ((**validated)->version(), 2u);
+  EXPECT_THAT(world_.Texts(list_), ElementsAre("b"));
+}
+
+TEST_F(ExecutorFaultsTest, ABulkCallOfWhichHalfWasLostIsCompletedByARepeat) {
+  std::vector<Command> commands;
+  for (int i = 0; i < 8; ++i) commands.push_back(world_.Append(list_, {absl::StrCat(i)}));
+  const auto run = [&] {
+    std::optional<std::vector<Answer>> answers;
+    world_.executor->ExecuteAll(commands, [&](std::vector<Answer> a) { answers = std::move(a); });
+    world_.scheduler.RunUntil([&] { return answers.has_value(); });
+    return *answers;
+  };
+  world_.Stop();
+  world_.options.batch_max = 4;
+  world_.options.batches_in_flight_max = 1;
+  ASSERT_TRUE(world_.Start().ok());
+  world_.log.InjectFault(MemoryFault::kDiskFull);
+  const std::vector<Answer> first = run();
+  EXPECT_EQ(first[3].status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(first[4].ok());
+  const std::vector<Answer> again = run();
+  for (const Answer& answer : again) EXPECT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(again[4]->SerializeAsString(), first[4]->SerializeAsString());
+  EXPECT_THAT(world_.Texts(list_), ElementsAre("4", "5", "6", "7", "0", "1", "2", "3"));
+}
+
+TEST_F(ExecutorFaultsTest, ARestartFindsEverythingWithItsStoreAndWithoutIt) {
+  const Command command = world_.Append(list_, {"a", "b"});
+  const Answer first = world_.Run(command);
+  ASSERT_TRUE(world_.Run(world_.Append(list_, {"c"})).ok());
+  for (bool with_store : {true, false}) {
+    world_.Stop();
+    if (!with_store) world_.DeleteStore();
+    ASSERT_TRUE(world_.Start().ok());
+    EXPECT_THAT(world_.Texts(list_), ElementsAre("a", "b", "c"));
+    EXPECT_EQ(world_.Run(command)->SerializeAsString(), first->SerializeAsString());
+  }
+  EXPECT_EQ(world_.AllRecords().size(), 2u);
+}
+
+TEST_F(ExecutorFaultsTest, AStoreThatIsOlderThanTheLogIsCaughtUp) {
+  ASSERT_TRUE(world_.Run(world_.Append(list_, {"a"})).ok());
+  world_.Stop();
+  const std::string old = world_.store_path() + ".old";
+  std::filesystem::copy_file(world_.store_path(), old);
+  ASSERT_TRUE(world_.Start().ok());
+  const Command command = world_.Append(list_, {"b"});
+  ASSERT_TRUE(world_.Run(command).ok());
+  world_.Stop();
+  world_.DeleteStore();
+  std::filesystem::rename(old, world_.store_path());
+  ASSERT_TRUE(world_.Start().ok());
+  EXPECT_TRUE(world_.Run(command).ok());
+  EXPECT_THAT(world_.Texts(list_), ElementsAre("a", "b"));
+}
+
+TEST_F(ExecutorFaultsTest, AStoreOfAnotherLogIsThrownAwayAndFoldedAgain) {
+  ASSERT_TRUE(world_.Run(world_.Append(list_, {"a"})).ok());
+  ExecutorWorld other(99);
+  ASSERT_TRUE(other.Start().ok());
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(other.Run(other.Append(list_, {"x"})).ok());
+  other.Stop();
+  world_.Stop();
+  world_.DeleteStore();
+  std::filesystem::copy_file(other.store_path(), world_.store_path());
+  ASSERT_TRUE(world_.Start().ok());
+  EXPECT_THAT(world_.Texts(list_), ElementsAre("a"));
+  ASSERT_TRUE(world_.Run(world_.Append(list_, {"b"})).ok());
+  EXPECT_THAT(world_.Texts(list_), ElementsAre("a", "b"));
+}
+
+TEST_F(ExecutorFaultsTest, AStoreOfAnotherSchemaIsFoldedAgainAndSaidSo) {
+  ASSERT_TRUE(world_.Run(world_.Append(list_, {"a"})).ok());
+  world_.Stop();
+  const AggregateType raised =
+      MakeAggregateType<testing::ListValue, testing::Value, EvolveList>("list", 2);
+  { ASSERT_TRUE(StateStore::Open(world_.store_path(), {&raised}, 2, world_.scheduler).ok()); }
+  ASSERT_TRUE(world_.Start().ok());
+  EXPECT_THAT(world_.store->discarded(), HasSubstr("another schema"));
+  EXPECT_THAT(world_.Texts(list_), ElementsAre("a"));
+}
+
+TEST_F(ExecutorFaultsTest, ADamagedRecordStopsTheStartAndIsNamed) {
+  ASSERT_TRUE(world_.Run(world_.Append(list_, {"a"})).ok());
+  const auto partition =
+      eventlog::PartitionOf(eventlog::ShardOf(list_), world_.log.identity().partitions);
+  world_.Stop();
+  world_.DeleteStore();
+  world_.log.FlipByte(partition, 2, 100);
+  const absl::Status status = world_.Start();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(world_.Run(world_.Append(list_, {"b"})).status().code(),
+            absl::StatusCode::kUnavailable);
+}
+
+// Random commands, faults and restarts; every key is repeated until it is answered for good.
+// Afterwards each acknowledged command stands in the log exactly once, and the states are what the
+// log says.
+class ExecutorPropertyTest : public ::testing::TestWithParam<uint64_t> {};
+
+TEST_P(ExecutorPropertyTest, NothingAcknowledgedIsLostAndNothingHappensTwice) {
+  const uint64_t seed = GetParam();
+  SCOPED_TRACE(absl::StrCat("seed ", seed));
+  ExecutorWorld world(seed);
+  SeededRandom dice(seed + 1'000);
+  const auto draw = [&](uint64_t below) { return RandomBelow(dice, below); };
+  world.options.batch_max = 1 + draw(6);
+  world.log.SetDiskDelay(absl::Milliseconds(static_cast<int64_t>(draw(5))));
+  ASSERT_TRUE(world.Start().ok());
+
+  std::vector<Uuid> lists;
+  for (int i = 0; i < 4; ++i) lists.push_back(world.NewId());
+  struct Wish {
+    Command command;
+    std::string text;
+    Sent sent;
+    std::optional<Answer> first;
+  };
+  std::vector<Wish> wishes;
+  for (int step = 0; step < 120; ++step) {
+    switch (draw(12)) {
+      case 0: world.log.InjectFault(static_cast<MemoryFault>(draw(7))); break;
+      case 1: world.log.ReleaseLate(); break;
+      case 2:
+        if (draw(4) == 0) {
+          world.Stop();
+          if (draw(2) == 0) world.DeleteStore();
+          ASSERT_TRUE(world.Start().ok());
+        }
+        break;
+      case 3:
+        if (!wishes.empty()) {  // a repeat while the first may be under way
+          Wish& wish = wishes[draw(wishes.size())];
+          wish.sent = world.Send(wish.command);
+        }
+        break;
+      default: {
+        Wish& wish = wishes.emplace_back();
+        wish.text = draw(8) == 0 ? "refuse" : absl::StrCat("w", wishes.size());
+        wish.command = world.Append(lists[draw(lists.size())], {wish.text});
+        wish.sent = world.Send(wish.command);
+      }
+    }
+    if (draw(3) == 0) world.scheduler.RunFor(absl::Milliseconds(static_cast<int64_t>(draw(8))));
+    for (Wish& wish : wishes) {
+      if (wish.sent->has_value() && (*wish.sent)->ok() && !wish.first.has_value())
+        wish.first = **wish.sent;
+    }
+  }
+  world.scheduler.RunFor(absl::Minutes(2));
+  for (Wish& wish : wishes) {
+    Answer answer = world.Run(wish.command);
+    for (int i = 0; i < 20 && (absl::IsUnavailable(answer.status()) ||
+                               absl::IsResourceExhausted(answer.status()));
+         ++i) {
+      answer = world.Run(wish.command);
+    }
+    if (wish.text != "refuse") {
+      ASSERT_TRUE(answer.ok()) << answer.status();
+      if (wish.first.has_value()) {
+        EXPECT_EQ(answer->SerializeAsString(), (*wish.first)->SerializeAsString());
+      }
+    } else {
+      EXPECT_EQ(RefusalReason(answer.status()), "NOT_TODAY");
+    }
+  }
+  // The log is right: each text once, versions without gaps; and so are the states.
+  std::map<std::string, std::vector<std::string>> texts;
+  std::map<std::string, int> keys;
+  for (const log::v1::Record& record : world.AllRecords()) {
+    EXPECT_EQ(++keys[record.idempotency_key()], 1);
+    EXPECT_EQ(record.first_version(), texts[record.stream_id()].size());
+    for (const log::v1::StoredEvent& event : record.events()) {
+      testing::Value value;
+      ASSERT_TRUE(value.ParseFromString(event.payload()));
+      texts[record.stream_id()].push_back(value.string_value());
+    }
+  }
+  size_t written = 0;
+  for (const Uuid& list : lists) {
+    EXPECT_EQ(world.Texts(list), texts[list.ToBytes()]);
+    written += texts[list.ToBytes()].size();
+  }
+  const auto wished = static_cast<size_t>(std::count_if(
+      wishes.begin(), wishes.end(), [](const Wish& w) { return w.text != "refuse"; }));
+  EXPECT_EQ(written, wished);
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, ExecutorPropertyTest, ::testing::Range<uint64_t>(1, 41));
+
+TEST(ExecutorDeterminismTest, TheSameSeedGivesTheSameLog) {
+  const auto run = [](uint64_t seed) {
+    ExecutorWorld world(seed);
+    world.random.Fill({});
+    EXPECT_TRUE(world.Start().ok());
+    const Uuid list = *ParseUuid("01890000-0000-7000-8000-0000000000aa");
+    std::vector<Sent> sent;
+    for (int i = 0; i < 20; ++i) {
+      sent.push_back(world.Send(world.Append(list, {absl::StrCat(i)})));
+      if (i % 3 == 0) world.scheduler.RunOne();
+    }
+    world.scheduler.RunFor(absl::Seconds(1));
+    std::string bytes;
+    for (const auto& record : world.AllRecords()) bytes += record.SerializeAsString();
+    return bytes;
+  };
+  EXPECT_EQ(run(5), run(5));
+}
+
+}  // namespace
+}  // namespace buurtlog::eventsourcing
