@@ -21,7 +21,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
@@ -211,17 +210,22 @@ TEST(ServiceReadmeTest, EveryRefusalIsThere) {
 }
 
 TEST(ServiceReadmeTest, EveryReadModelIsThere) {
-  for (const SourceFile& file : SourceTree()) {
-    if (!file.IsHeader() || file.IsTest()) continue;
-    const std::vector<std::string> parts = absl::StrSplit(file.path, '/');
-    if (parts.size() != 4 || parts[0] != "services" || parts[2] != "read_models") continue;
-    const std::string wanted =
-        absl::StrReplaceAll(std::filesystem::path(file.path).stem().string(), {{"_", ""}});
-    bool found = false;
-    for (const auto& [name, line] : TableOf(parts[1], "Read models").first_column) {
-      found |= absl::AsciiStrToLower(absl::StrReplaceAll(name, {{"_", ""}})) == wanted;
+  static const std::regex kReadModel(R"re(class (\w+)[^{;]*\bReadModel \{)re");
+  for (const std::string& service : Services()) {
+    const Table table = TableOf(service, "Read models");
+    Names classes;
+    for (const SourceFile& file : SourceTree()) {
+      if (!IsProductOf(file, service) || !absl::StrContains(file.path, "/read_models/")) continue;
+      const std::string code = absl::StrJoin(file.code, "\n");
+      for (std::sregex_iterator at(code.begin(), code.end(), kReadModel), end; at != end; ++at) {
+        EXPECT_TRUE(table.first_column.contains((*at)[1]))
+            << file.path << ":1: `" << (*at)[1] << "` does not stand in " << ReadmeOf(service);
+        classes.insert((*at)[1]);
+      }
     }
-    EXPECT_TRUE(found) << file.path << ":1: does not stand in " << ReadmeOf(parts[1]);
+    for (const auto& [name, line] : table.first_column) {
+      EXPECT_TRUE(classes.contains(name)) << Row(service, line, name) << " is no read model";
+    }
   }
 }
 

@@ -24,6 +24,7 @@ namespace {
 
 constexpr size_t kFunctionLinesMax = 70;
 constexpr size_t kFileLinesMax = 500;
+constexpr size_t kServiceMainLinesMax = 60;
 
 using Findings = std::vector<std::string>;
 
@@ -211,6 +212,16 @@ TEST(TidyTest, FilesHaveAtMost500Lines) {
     findings.push_back(absl::StrCat(file.path, ":", file.lines.size(), ": too long"));
   }
   ExpectNone(findings, "a .h, .cc or .proto file has at most 500 lines");
+}
+
+TEST(TidyTest, TheMainOfAServiceIsWiringOfAtMost60Lines) {
+  Findings findings;
+  for (const SourceFile& file : SourceTree()) {
+    if (ServiceOf(file.path).empty() || file.Name() != "main.cc") continue;
+    if (file.lines.size() <= kServiceMainLinesMax) continue;
+    findings.push_back(absl::StrCat(file.path, ":", file.lines.size(), ": too long"));
+  }
+  ExpectNone(findings, "services/*/main.cc has at most 60 lines");
 }
 
 TEST(TidyTest, NothingIsCalledUtilHelperCommonMiscOrManager) {

@@ -138,7 +138,7 @@ TEST_P(ThreadPoolTest, TheDestructorWaitsForTheTaskThatRunsAndDropsTheOthers) {
   std::thread ender([&] { may_end.Notify(); });
   // The queue is taken out by hand, since the running task uses the pointer.
   delete queue.get();
-  queue.release();
+  static_cast<void>(queue.release());
   EXPECT_TRUE(ended);
   EXPECT_EQ(owned.use_count(), 1);
   ender.join();
