@@ -84,6 +84,11 @@ LaneRead ReadLane(Lane& lane, size_t index, eventlog::FoldState& from,
           return absl::OkStatus();
         });
   }
+  // The log's message names partition and sequence, but not whose log it is.
+  if (!read.status.ok()) {
+    read.status =
+        absl::Status(read.status.code(), absl::StrCat(lane.service, " ", read.status.message()));
+  }
   if (read.status.ok() && read.entries == 0) lane.more = false;
   lane.known = std::max(lane.known, from.next - 1);
   return read;

@@ -326,8 +326,7 @@ absl::StatusOr<std::vector<DecodedEvent>> ProcessRunner::Impl::Decode(
   auto events = lane.source.codec->Decode(record, lane.partition, entry.header.sequence);
   if (events.ok()) return events;
   return absl::Status(events.status().code(),
-                      absl::StrCat(lane.service, " partition ", lane.partition, " sequence ",
-                                   entry.header.sequence, ": ", events.status().message()));
+                      absl::StrCat(lane.service, " ", events.status().message()));
 }
 
 std::shared_ptr<RecordRun> ProcessRunner::Impl::NewRun(std::unique_ptr<log::v1::Record> record,

@@ -74,9 +74,9 @@ bool IsAboutTheFile(const absl::Status& status) {
          absl::IsDataLoss(status);
 }
 
-absl::Status AtPlace(const absl::Status& status, const Lane& lane, eventlog::Sequence sequence) {
-  return absl::Status(status.code(), absl::StrCat(lane.service, " partition ", lane.partition,
-                                                  " sequence ", sequence, ": ", status.message()));
+// The message names partition and sequence already.
+absl::Status InLog(const absl::Status& status, const Lane& lane) {
+  return absl::Status(status.code(), absl::StrCat(lane.service, " ", status.message()));
 }
 
 }  // namespace
@@ -195,10 +195,10 @@ absl::Status ProjectionFold::Decode(const Lane& lane, const eventlog::EntryView&
   events_.clear();
   if (entry.header.kind != eventlog::EntryKind::kRecord) return absl::OkStatus();
   auto record = EventCodec::ParseRecord(entry);
-  if (!record.ok()) return AtPlace(record.status(), lane, entry.header.sequence);
+  if (!record.ok()) return InLog(record.status(), lane);
   record_ = *std::move(record);
   auto events = lane.source.codec->Decode(record_, lane.partition, entry.header.sequence);
-  if (!events.ok()) return AtPlace(events.status(), lane, entry.header.sequence);
+  if (!events.ok()) return InLog(events.status(), lane);
   events_ = *std::move(events);
   return absl::OkStatus();
 }
