@@ -1,0 +1,99 @@
+#include "tests/end_to_end/running_system.h"
+
+#include <google/protobuf/util/time_util.h>
+#include <signal.h>
+
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "libs/base/check.h"
+#include "libs/base/files.h"
+#include "tools/buurtlog/sign_in.h"
+
+namespace buurtlog::end_to_end {
+namespace {
+
+inline constexpr absl::Duration kStartMax = absl::Seconds(60);
+inline constexpr absl::Duration kCallMax = absl::Seconds(30);
+
+}  // namespace
+
+TemporaryFolder::TemporaryFolder() {
+  std::string pattern = absl::StrCat(::testing::TempDir(), "/buurtlog-XXXXXX");
+  CHECK(mkdtemp(pattern.data()) != nullptr);
+  path_ = pattern;
+}
+
+TemporaryFolder::~TemporaryFolder() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+std::string NewKey() { return NewUuid(SystemClock().Now(), SystemRandom()).ToString(); }
+
+google::protobuf::Timestamp ProtoTime(absl::Time time) {
+  return google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
+}
+
+RunningSystem::RunningSystem(std::string data_folder) : data_folder_(std::move(data_folder)) { Start(); }
+
+void RunningSystem::Start() {
+  absl::StatusOr<ChildProcess> process =
+      ChildProcess::Start({Program("buurtlog"), "--json", "--data", data_folder_, "--address", "127.0.0.1:0", "serve",
+                           "--insecure-dev", "--metrics_address", "127.0.0.1:0"});
+  ASSERT_TRUE(process.ok()) << process.status();
+  process_.emplace(*std::move(process));
+  absl::StatusOr<std::string> line = process_->ReadLine(kStartMax);
+  ASSERT_TRUE(line.ok()) << line.status();
+  const nlohmann::json serving = nlohmann::json::parse(*line, nullptr, /*allow_exceptions=*/false);
+  ASSERT_TRUE(serving.is_object()) << *line;
+  address_ = serving.value("address", "");
+}
+
+void RunningSystem::Kill() {
+  process_->Signal(SIGKILL);
+  process_->Wait();
+  process_.reset();
+}
+
+int RunningSystem::Stop() {
+  process_->Signal(SIGTERM);
+  const int exit_code = process_->Wait();
+  process_.reset();
+  return exit_code;
+}
+
+Session RunningSystem::As(const std::string& person) const {
+  absl::StatusOr<command::SignedIn> who = command::SignInAs(address_, person, kCallMax);
+  EXPECT_TRUE(who.ok()) << who.status();
+  return Session::At(address_, who.ok() ? who->token : "", kCallMax);
+}
+
+ProgramResult RunningSystem::Command(const std::vector<std::string>& words) const {
+  std::vector<std::string> all = {Program("buurtlog"), "--data", data_folder_, "--session", absl::StrCat(data_folder_, "/session.json")};
+  if (!address_.empty()) all.insert(all.end(), {"--address", address_});
+  all.insert(all.end(), words.begin(), words.end());
+  absl::StatusOr<ProgramResult> result = RunProgram(all, absl::Seconds(120));
+  EXPECT_TRUE(result.ok()) << result.status();
+  return result.ok() ? *result : ProgramResult();
+}
+
+std::vector<identity::Person> WritePeople(const std::string& data_folder, const std::vector<std::string>& nurse_names,
+                                          const Uuid& team_id) {
+  const auto new_id = [] { return NewUuid(SystemClock().Now(), SystemRandom()); };
+  const Uuid organisation = new_id();
+  std::vector<identity::Person> people;
+  for (const std::string& name : nurse_names) {
+    people.push_back({new_id(), name, access::v1::ROLE_NURSE, team_id, "Molenwijk", organisation});
+  }
+  people.push_back({new_id(), "operator", access::v1::ROLE_OPERATOR, Uuid(), "", Uuid()});
+  people.push_back({new_id(), "back office", access::v1::ROLE_BACK_OFFICE, Uuid(), "", organisation});
+  people.push_back({new_id(), "coach", access::v1::ROLE_COACH, Uuid(), "", organisation});
+  people.push_back({new_id(), "follower", access::v1::ROLE_SERVICE, Uuid(), "", Uuid()});
+  CHECK(SystemFiles().MakeFolder(data_folder).ok());
+  CHECK(identity::SavePeople(data_folder, people, SystemFiles()).ok());
+  return people;
+}
+
+}  // namespace buurtlog::end_to_end

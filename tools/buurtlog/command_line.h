@@ -1,0 +1,32 @@
+// What all subcommands share: options that stand before or behind any of them, and the exit code.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "tools/buurtlog/output.h"
+#include "tools/buurtlog/session.h"
+
+namespace buurtlog::command {
+
+inline constexpr char kDataFolderDefault[] = ".buurtlog";
+
+struct CommandLine {
+  bool json = false;
+  std::string data_folder = kDataFolderDefault;
+  SessionOptions session;
+  double timeout_seconds = 10;
+  ExitCode exit_code = ExitCode::kOk;
+
+  Output MakeOutput() const { return Output(json); }
+  SessionOptions MakeSessionOptions() const {
+    SessionOptions options = session;
+    options.timeout = absl::Seconds(timeout_seconds);
+    return options;
+  }
+};
+
+// Runs a subcommand's body and turns its status into an exit code and a message. For CLI::App::callback.
+std::function<void()> Runs(CommandLine& line, std::function<absl::Status(CommandLine&, const Output&)> body);
+
+}  // namespace buurtlog::command

@@ -1,0 +1,74 @@
+// buurtlog: the command. `buurtlog --help` says what it can do.
+#include <CLI/CLI.hpp>
+
+#include "tools/buurtlog/care_command.h"
+#include "tools/buurtlog/command_line.h"
+#include "tools/buurtlog/completion_command.h"
+#include "tools/buurtlog/log_command.h"
+#include "tools/buurtlog/operate_command.h"
+#include "tools/buurtlog/play_command.h"
+#include "tools/buurtlog/region_command.h"
+#include "tools/buurtlog/serve_command.h"
+#include "tools/buurtlog/sign_in.h"
+
+namespace buurtlog::command {
+namespace {
+
+constexpr char kFooter[] = R"(Begin here:
+  buurtlog region                make an invented region in .buurtlog (4 teams, a year of history)
+  buurtlog serve --insecure-dev  run every service on it
+  buurtlog people                who is there; then: buurtlog login NAME
+  buurtlog day                   a nurse's day sheet; `buurtlog day --confirm` confirms it
+  buurtlog replay --verify       prove that everything shown is what the log says
+
+Exit codes: 0 done; 1 failed; 2 wrong words or field; 3 a rule said no; 4 no such thing; 5 out of reach or not ready;
+6 verification found a difference or damage; 7 not signed in or not allowed.
+Environment: BUURTLOG_DATA, BUURTLOG_ADDRESS, BUURTLOG_SESSION as --data, --address, --session; NO_COLOR.)";
+
+int Main(int argc, char** argv) {
+  CommandLine line;
+  CLI::App app("Buurtlog: an open care record for self-managing neighbourhood-nursing teams", "buurtlog");
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.footer(kFooter);
+  app.set_version_flag("--version", BUURTLOG_VERSION);
+  app.add_flag("--json", line.json, "One JSON object a line, for programs");
+  app.add_option("--data", line.data_folder, "Data folder")->envname("BUURTLOG_DATA")->capture_default_str();
+  app.add_option("--address", line.session.address, "Address of a running system; default: the one signed in to, else 127.0.0.1:7400")
+      ->envname("BUURTLOG_ADDRESS");
+  app.add_option("--session", line.session.token_file, "Where the sign-in is kept; default ~/.config/buurtlog/session.json")
+      ->envname("BUURTLOG_SESSION");
+  app.add_option("--timeout", line.timeout_seconds, "Seconds to wait for an answer")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  AddServeCommand(app, line);
+  AddRegionCommand(app, line);
+  AddPlayCommand(app, line);
+  AddSignInCommands(app, line);
+  AddCareCommands(app, line);
+  AddOperateCommands(app, line);
+  AddLogCommand(app, line);
+  AddCompletionCommand(app, line);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // Help and version end with 0, everything else with the code for wrong words.
+    return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::kUsage);
+  }
+  return static_cast<int>(line.exit_code);
+}
+
+}  // namespace
+
+std::function<void()> Runs(CommandLine& line, std::function<absl::Status(CommandLine&, const Output&)> body) {
+  return [&line, body = std::move(body)] {
+    const Output output = line.MakeOutput();
+    if (absl::Status status = body(line, output); !status.ok()) line.exit_code = output.Error(status);
+  };
+}
+
+}  // namespace buurtlog::command
+
+int main(int argc, char** argv) {
+  return buurtlog::command::Main(argc, argv);
+}
