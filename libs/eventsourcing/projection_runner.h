@@ -1,8 +1,9 @@
 // Keeps a read model up to date: follows the logs it folds, applies events in transactions that hold the checkpoint too, answers
 // queries from a given position on, parks streams whose event cannot be applied, and rebuilds beside the live rows.
 //
-// File: <folder>/<name>-<schema_version>.db, with the model's tables and the runner's own: `checkpoint(service, partition, state)`
-// and `parked(service, stream, partition, sequence, reason, since)`.
+// File: <folder>/<name>-<schema_version>.db, with the model's tables and the runner's own: `checkpoint(service, partition, state)`,
+// `parked(service, stream, partition, sequence, reason, since)`, one row for each record that waits, and `made_from(stamp)`, a hash of
+// the spec: a file of another one is thrown away and folded anew.
 #pragma once
 
 #include <prometheus/registry.h>
@@ -75,7 +76,8 @@ class ProjectionRunner {
   const ReadModelSpec& spec() const;
   // Begins to follow.
   void Start();
-  // OK while it follows; UNIMPLEMENTED (an event of a newer release), DATA_LOSS, or RESOURCE_EXHAUSTED while it has stopped.
+  // OK while it follows; UNIMPLEMENTED (an event of a newer release) or DATA_LOSS when it has stopped; RESOURCE_EXHAUSTED (disk full) or
+  // UNAVAILABLE (a log out of reach) while it tries again.
   absl::Status health() const;
   // Has it reached the heads that the logs had when Start was called?
   bool caught_up() const;
