@@ -38,13 +38,15 @@ log::v1::ServiceStatus StatusOf(ServiceNode& node) {
     follower.set_name(runner->spec().name);
     follower.set_lag(runner->lag());
     follower.set_caught_up(runner->caught_up());
-    if (absl::Status health = runner->health(); !health.ok()) follower.set_problem(health.ToString());
+    if (absl::Status health = runner->health(); !health.ok())
+      follower.set_problem(health.ToString());
   }
   for (const eventsourcing::ProcessRunner* runner : node.processes()) {
     log::v1::FollowerStatus& follower = *status.add_processes();
     follower.set_name(std::string(runner->name()));
     follower.set_caught_up(runner->caught_up());
-    if (absl::Status health = runner->health(); !health.ok()) follower.set_problem(health.ToString());
+    if (absl::Status health = runner->health(); !health.ok())
+      follower.set_problem(health.ToString());
   }
   return status;
 }
@@ -131,14 +133,17 @@ void RetryParked(const Nodes& nodes, const std::string& follower,
   }
   auto count = std::make_shared<RetryCount>(models.size() + processes.size(), std::move(reply));
   for (ProjectionRunner* runner : models) {
-    runner->RetryParked([count](absl::StatusOr<size_t> streams) { count->Done(std::move(streams)); });
+    runner->RetryParked(
+        [count](absl::StatusOr<size_t> streams) { count->Done(std::move(streams)); });
   }
   for (eventsourcing::ProcessRunner* runner : processes) {
-    runner->RetryParked([count](absl::StatusOr<size_t> streams) { count->Done(std::move(streams)); });
+    runner->RetryParked(
+        [count](absl::StatusOr<size_t> streams) { count->Done(std::move(streams)); });
   }
 }
 
-// Rebuilds one read model after the other and streams the progress. Holds itself alive until the end.
+// Rebuilds one read model after the other and streams the progress. Holds itself alive until the
+// end.
 class RebuildCall : public std::enable_shared_from_this<RebuildCall> {
  public:
   using Writer = std::shared_ptr<StreamWriter<log::v1::RebuildReadModelsResponse>>;
@@ -221,7 +226,8 @@ void Rebuild(const Nodes& nodes, const log::v1::RebuildReadModelsRequest& reques
       }
     }
   }
-  if (items.empty()) return writer->Finish(absl::NotFoundError("no read model of this name at this address"));
+  if (items.empty())
+    return writer->Finish(absl::NotFoundError("no read model of this name at this address"));
   std::make_shared<RebuildCall>(std::move(items), std::move(writer))->Next();
 }
 
@@ -237,12 +243,12 @@ Service MakeOperationsService(std::vector<ServiceNode*> nodes) {
         reply(std::move(response));
       });
   service.Unary<log::v1::ListParkedRequest, log::v1::ListParkedResponse>(
-      "ListParked", [nodes](const CallContext&, const log::v1::ListParkedRequest&,
-                            Reply<log::v1::ListParkedResponse> reply) { reply(ListParked(nodes)); });
+      "ListParked",
+      [nodes](const CallContext&, const log::v1::ListParkedRequest&,
+              Reply<log::v1::ListParkedResponse> reply) { reply(ListParked(nodes)); });
   service.Unary<log::v1::RetryParkedRequest, log::v1::RetryParkedResponse>(
-      "RetryParked",
-      [nodes](const CallContext&, const log::v1::RetryParkedRequest& request,
-              Reply<log::v1::RetryParkedResponse> reply) {
+      "RetryParked", [nodes](const CallContext&, const log::v1::RetryParkedRequest& request,
+                             Reply<log::v1::RetryParkedResponse> reply) {
         RetryParked(nodes, request.follower(), std::move(reply));
       });
   service.ServerStream<log::v1::RebuildReadModelsRequest, log::v1::RebuildReadModelsResponse>(

@@ -6,9 +6,11 @@
 //
 // Before a handler runs, the host has: verified the token, enforced the rpc's access rule (default is no), checked the request's form
 // against its field rules, and set a deadline. The handler never blocks; it calls `reply` once, from any thread. `request` lives until
-// then.
+// then. A reply that is destroyed uncalled (a queue dropped at shutdown) answers UNAVAILABLE: whether it took effect is unknown. A
+// reply after the deadline is dropped; the caller has had DEADLINE_EXCEEDED by then.
 #pragma once
 
+#include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 
 #include <memory>
@@ -42,8 +44,10 @@ class StreamWriter {
   // (CANCELLED). At most one message may wait: write the next from `written`.
   virtual void Write(Response response, absl::AnyInvocable<void(absl::Status)> written) = 0;
   virtual void Finish(absl::Status status) = 0;
-  // Has the caller gone or the deadline passed? Then stop writing and Finish.
+  // Has the caller gone, the deadline passed, or has the host begun to drain? Then stop writing and Finish.
   virtual bool ended() const = 0;
+  // Calls `ended` once when that happens, at once if it has; for a handler that waits for something else than `written`. Ask once.
+  virtual void OnEnd(absl::AnyInvocable<void()> ended) = 0;
 };
 
 class Method;  // one registered method; private to libs/rpc
@@ -66,9 +70,14 @@ class Service {
 
   const std::string& full_name() const { return full_name_; }
   std::vector<std::unique_ptr<Method>>& methods() { return methods_; }
+  const google::protobuf::ServiceDescriptor& descriptor() const { return *descriptor_; }
 
  private:
+  // CHECKs that the proto has such a method, of these types, and that it has no handler yet.
+  void Add(std::unique_ptr<Method> method);
+
   std::string full_name_;
+  const google::protobuf::ServiceDescriptor* descriptor_ = nullptr;
   std::vector<std::unique_ptr<Method>> methods_;
 };
 

@@ -19,8 +19,8 @@
 namespace buurtlog::rpc {
 
 struct HostOptions {
-  std::string address;          // "127.0.0.1:7400"; port 0 takes a free one; empty: in process only
-  std::string metrics_address;  // "127.0.0.1:7401" serves /metrics; empty: none
+  std::string address{};        // "127.0.0.1:7400"; port 0 takes a free one; empty: in process only
+  std::string metrics_address{};  // "127.0.0.1:7401" serves /metrics; empty: none
   size_t request_bytes_max = 4 << 20;   // larger is RESOURCE_EXHAUSTED
   absl::Duration deadline_default = absl::Seconds(10);  // for callers that set none
   absl::Duration deadline_max = absl::Minutes(5);       // unary calls; streams may live longer
@@ -45,11 +45,12 @@ class ServiceHost {
 
   int port() const;          // 0 when in process only
   int metrics_port() const;  // 0 when none
+  // Makes calls into this host. Not to be used once the host is destroyed: gRPC crashes on a call into a server that has gone.
   std::shared_ptr<grpc::Channel> InProcessChannel();
 
   // grpc.health.v1: "" and every service name. Starts NOT_SERVING.
   void SetReady(bool ready);
-  // Not ready, no new calls, waits for those under way, at most drain_max. Idempotent.
+  // Not ready; ends streams, answers new calls with UNAVAILABLE, waits for those under way, at most drain_max. Idempotent.
   void Drain();
 
   class Impl;
