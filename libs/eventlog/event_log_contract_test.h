@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,10 @@ struct EngineFactory {
   std::string name;
   // Makes an empty log with the given identity.
   std::unique_ptr<Engine> (*make)(const LogIdentity& identity) = nullptr;
+
+  friend std::ostream& operator<<(std::ostream& to, const EngineFactory& factory) {
+    return to << factory.name;
+  }
 };
 
 inline std::string EngineName(const ::testing::TestParamInfo<EngineFactory>& info) {
