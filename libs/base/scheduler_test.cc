@@ -61,6 +61,16 @@ TEST(SimulatedSchedulerTest, TimeJumpsToTimersInTheOrderTheyAreDue) {
   EXPECT_EQ(scheduler.Now(), absl::Seconds(11));
 }
 
+TEST(SimulatedSchedulerTest, ATimerWithoutDelayIsReadyAtOnce) {
+  SimulatedScheduler scheduler(1);
+  const auto queue = scheduler.NewQueue("q", QueueKind::kCompute);
+  std::vector<int> ran;
+  queue->PostAfter(absl::ZeroDuration(), [&] { ran.push_back(1); });
+  queue->Post([&] { ran.push_back(2); });
+  scheduler.RunUntilIdle();
+  EXPECT_THAT(ran, ElementsAre(1, 2));
+}
+
 TEST(SimulatedSchedulerTest, RunUntilStopsAsSoonAsItIsDoneOrNothingIsLeft) {
   SimulatedScheduler scheduler(1);
   const auto queue = scheduler.NewQueue("q", QueueKind::kCompute);

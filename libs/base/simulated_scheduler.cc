@@ -31,7 +31,9 @@ class SimulatedScheduler::State {
   }
 
   void PostAfter(absl::Duration delay, std::shared_ptr<Queue> queue, Task task) {
-    const absl::Duration due = now_ + std::max(delay, absl::ZeroDuration());
+    if (queue->gone) return;
+    if (delay <= absl::ZeroDuration()) return Post(queue, std::move(task));
+    const absl::Duration due = now_ + delay;
     // The number keeps timers of one moment in the order of their setting.
     timers_.emplace(std::make_pair(due, next_timer_++), Timer{std::move(queue), std::move(task)});
   }
