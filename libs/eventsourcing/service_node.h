@@ -62,6 +62,9 @@ class ServiceNode {
 
   // Starts executor, read models and processes; waits until the executor is ready. Blocks.
   absl::Status Start();
+  // Ends read models and processes: they follow the logs of other nodes too, so all nodes of a process are stopped before the first
+  // is destroyed. Their pointers are gone afterwards. Commands still work.
+  void Stop();
   // Executor ready, read models and processes caught up and healthy. Names what is not.
   absl::Status Ready() const;
   const std::vector<ProjectionRunner*>& read_models() const;

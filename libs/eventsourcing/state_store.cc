@@ -90,10 +90,11 @@ class StateStore::Impl {
         discarded_(std::move(discarded)),
         overlays_(partitions),
         writer_(std::move(writer)),
-        queue_(scheduler.NewQueue("state-store", QueueKind::kBlocking)) {}
+        queue_(scheduler.NewQueue("state-store", QueueKind::kBlocking)),
+        tasks_(*queue_) {}
 
   ~Impl() {
-    queue_.reset();
+    queue_ = nullptr;
     // What cannot be written now is folded again at the next start.
     Flush().IgnoreError();
   }
@@ -229,7 +230,7 @@ class StateStore::Impl {
     const size_t now_waiting = waiting_.fetch_add(count, std::memory_order_relaxed) + count;
     if (now_waiting >= kFlushAtOnceChanges) {
       if (!flush_now_posted_.exchange(true)) {
-        queue_->Post([this] {
+        tasks_.Post([this] {
           flush_now_posted_ = false;
           FlushTask();
         });
@@ -275,7 +276,7 @@ class StateStore::Impl {
   }
 
   void PostFlush(absl::Duration delay) {
-    queue_->PostAfter(delay, [this] {
+    tasks_.PostAfter(delay, [this] {
       flush_posted_ = false;
       FlushTask();
     });
@@ -396,6 +397,7 @@ class StateStore::Impl {
   absl::Mutex readers_mutex_;
   std::vector<std::unique_ptr<sqlite::Connection>> readers_ ABSL_GUARDED_BY(readers_mutex_);
   std::unique_ptr<TaskQueue> queue_;
+  TaskQueue& tasks_;  // *queue_; stays while the queue waits for its last task to end
 };
 
 StateStore::StateStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
