@@ -232,6 +232,10 @@ void SqliteLogFlusher::Judge(Call& call, Flush& flush) {
       return refuse(absl::InvalidArgumentError("an entry is over the size limit of this log"));
     }
     absl::StatusOr<EntryPtr> entry = FoldEntry(state, call.partition, std::move(bytes));
+    // The fold knows the bytes as an entry, of another partition: it does not follow this head.
+    if (absl::IsInvalidArgument(entry.status())) {
+      return refuse(absl::AbortedError(entry.status().message()));
+    }
     if (!entry.ok()) return refuse(absl::InvalidArgumentError(entry.status().message()));
     if (*entry == nullptr) {
       return refuse(absl::AbortedError("does not follow the head of the partition"));
