@@ -1,0 +1,132 @@
+#include "services/teams/teams_service.h"
+
+#include <string>
+#include <utility>
+
+#include "libs/base/refusal.h"
+#include "libs/base/status_macros.h"
+#include "libs/rpc/command_call.h"
+#include "services/teams/domain/team.h"
+#include "services/teams/read_models/team_directory.h"
+
+namespace buurtlog::teams {
+namespace {
+
+using eventsourcing::Command;
+
+absl::StatusOr<Uuid> ParseTeamId(const std::string& text) {
+  absl::StatusOr<Uuid> id = ParseUuid(text);
+  if (!id.ok()) return InvalidField("team_id", "is not a UUID");
+  return id;
+}
+
+// Empty stays empty; anything else in lower case, as it stands in the read model. The form was
+// checked.
+std::string LowerCase(const std::string& id) {
+  const absl::StatusOr<Uuid> parsed = ParseUuid(id);
+  return parsed.ok() ? parsed->ToString() : "";
+}
+
+template <typename Request>
+absl::StatusOr<Command> CommandOf(const rpc::CallContext& call, const absl::StatusOr<Uuid>& team_id,
+                                  const Request& request) {
+  ABSL_RETURN_IF_ERROR(team_id.status());
+  ABSL_RETURN_IF_ERROR(rpc::PositionsToReach(request.header(), "teams", {}).status());
+  return rpc::CommandFor<v1::TeamState>(
+      call, TeamAggregate(), *team_id, *team_id, request,
+      [request](const v1::TeamState& team, const CommandContext& context) {
+        return Decide(team, request, context);
+      });
+}
+
+}  // namespace
+
+std::vector<const eventsourcing::AggregateType*> TeamsService::Aggregates() {
+  return {&TeamAggregate()};
+}
+
+absl::StatusOr<std::unique_ptr<TeamsService>> TeamsService::Create(
+    eventsourcing::ServiceNode& node) {
+  std::unique_ptr<TeamsService> service(new TeamsService(node));
+  ABSL_ASSIGN_OR_RETURN(service->directory_,
+                        node.AddReadModel(std::make_unique<TeamDirectory>(), {node.source()}));
+  return service;
+}
+
+rpc::Service TeamsService::MakeService() {
+  rpc::Service service("buurtlog.teams.v1.TeamsService");
+  service.Unary<v1::FormTeamRequest, v1::FormTeamResponse>(
+      "FormTeam", [this](const auto& call, const auto& request, auto reply) {
+        FormTeam(call, request, std::move(reply));
+      });
+  service.Unary<v1::AddMemberRequest, v1::AddMemberResponse>(
+      "AddMember", [this](const auto& call, const auto& request, auto reply) {
+        AddMember(call, request, std::move(reply));
+      });
+  service.Unary<v1::EndMembershipRequest, v1::EndMembershipResponse>(
+      "EndMembership", [this](const auto& call, const auto& request, auto reply) {
+        EndMembership(call, request, std::move(reply));
+      });
+  service.Unary<v1::GetTeamRequest, v1::GetTeamResponse>(
+      "GetTeam", [this](const auto& call, const auto& request, auto reply) {
+        GetTeam(call, request, std::move(reply));
+      });
+  service.Unary<v1::ListTeamsRequest, v1::ListTeamsResponse>(
+      "ListTeams", [this](const auto& call, const auto& request, auto reply) {
+        ListTeams(call, request, std::move(reply));
+      });
+  return service;
+}
+
+void TeamsService::FormTeam(const rpc::CallContext& call, const v1::FormTeamRequest& request,
+                            rpc::Reply<v1::FormTeamResponse> reply) {
+  const absl::StatusOr<Uuid> id = TeamIdOf(request);
+  absl::StatusOr<Command> command = CommandOf(call, id, request);
+  if (!command.ok()) return reply(command.status());
+  node_.executor().Execute(
+      *std::move(command),
+      rpc::ReceiptTo(std::move(reply), [id = id->ToString()](v1::FormTeamResponse& response) {
+        response.set_team_id(id);
+      }));
+}
+
+void TeamsService::AddMember(const rpc::CallContext& call, const v1::AddMemberRequest& request,
+                             rpc::Reply<v1::AddMemberResponse> reply) {
+  absl::StatusOr<Command> command = CommandOf(call, ParseTeamId(request.team_id()), request);
+  if (!command.ok()) return reply(command.status());
+  node_.executor().Execute(*std::move(command), rpc::ReceiptTo(std::move(reply)));
+}
+
+void TeamsService::EndMembership(const rpc::CallContext& call,
+                                 const v1::EndMembershipRequest& request,
+                                 rpc::Reply<v1::EndMembershipResponse> reply) {
+  absl::StatusOr<Command> command = CommandOf(call, ParseTeamId(request.team_id()), request);
+  if (!command.ok()) return reply(command.status());
+  node_.executor().Execute(*std::move(command), rpc::ReceiptTo(std::move(reply)));
+}
+
+void TeamsService::GetTeam(const rpc::CallContext& call, const v1::GetTeamRequest& request,
+                           rpc::Reply<v1::GetTeamResponse> reply) {
+  directory_->Query<v1::GetTeamResponse>(
+      rpc::PositionsOf(request.min_position()), call.deadline,
+      [id = LowerCase(request.team_id())](
+          sqlite::Connection& rows) -> absl::StatusOr<v1::GetTeamResponse> {
+        v1::GetTeamResponse response;
+        ABSL_ASSIGN_OR_RETURN(*response.mutable_team(), TeamDirectory::Find(rows, id));
+        return response;
+      },
+      std::move(reply));
+}
+
+void TeamsService::ListTeams(const rpc::CallContext& call, const v1::ListTeamsRequest& request,
+                             rpc::Reply<v1::ListTeamsResponse> reply) {
+  const TeamDirectory::PageRequest page = {.organisation_id = LowerCase(request.organisation_id()),
+                                           .after_team_id = LowerCase(request.page_token()),
+                                           .size = request.page_size()};
+  directory_->Query<v1::ListTeamsResponse>(
+      rpc::PositionsOf(request.min_position()), call.deadline,
+      [page](sqlite::Connection& rows) { return TeamDirectory::List(rows, page); },
+      std::move(reply));
+}
+
+}  // namespace buurtlog::teams
