@@ -1,0 +1,87 @@
+// The visits service: its read models and process, and its rpcs as handlers.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "buurtlog/visits/v1/visits_service.pb.h"
+#include "libs/eventsourcing/service_node.h"
+#include "libs/rpc/service.h"
+#include "services/visits/domain/visit.h"
+
+namespace buurtlog::visits {
+
+// Thread-safe once made. The node outlives it, and it outlives the host that serves it.
+class VisitsService {
+ public:
+  // What the node is opened with.
+  static std::vector<const eventsourcing::AggregateType*> Aggregates();
+  // What the codecs of the logs of teams and clients must know.
+  static void RegisterTeamEvents(eventsourcing::EventCodec& codec);
+  static void RegisterClientEvents(eventsourcing::EventCodec& codec);
+
+  // The logs from whose events it learns of teams and clients.
+  struct Followed {
+    eventsourcing::LogSource teams;
+    eventsourcing::LogSource clients;
+  };
+  // Adds the read models and the process to the node, which is not started yet.
+  static absl::StatusOr<std::unique_ptr<VisitsService>> Create(eventsourcing::ServiceNode& node,
+                                                               const Followed& others);
+
+  rpc::Service MakeService();
+
+ private:
+  // Where a command goes, and which client's facts it is decided on.
+  struct Target {
+    Uuid client_id;
+    Uuid visit_id;
+    Uuid facts_of;
+  };
+
+  explicit VisitsService(eventsourcing::ServiceNode& node) : node_(node) {}
+
+  void AddCommands(rpc::Service& service);
+  void AddQueries(rpc::Service& service);
+
+  // Decides on `request` once the care register is as far as its header asks, and answers with
+  // receipt and what `fill` adds.
+  template <typename Request, typename Response, typename Fill>
+  void DecideOnFacts(const rpc::CallContext& call, const Request& request, const Target& target,
+                     rpc::Reply<Response> reply, Fill fill);
+
+  void PlanVisit(const rpc::CallContext& call, const v1::PlanVisitRequest& request,
+                 rpc::Reply<v1::PlanVisitResponse> reply);
+  void ConfirmDay(const rpc::CallContext& call, const v1::ConfirmDayRequest& request,
+                  rpc::Reply<v1::ConfirmDayResponse> reply);
+  void RecordVisit(const rpc::CallContext& call, const v1::RecordVisitRequest& request,
+                   rpc::Reply<v1::RecordVisitResponse> reply);
+  void RecordUnplannedVisit(const rpc::CallContext& call,
+                            const v1::RecordUnplannedVisitRequest& request,
+                            rpc::Reply<v1::RecordUnplannedVisitResponse> reply);
+  void CorrectVisit(const rpc::CallContext& call, const v1::CorrectVisitRequest& request,
+                    rpc::Reply<v1::CorrectVisitResponse> reply);
+  void MoveVisit(const rpc::CallContext& call, const v1::MoveVisitRequest& request,
+                 rpc::Reply<v1::MoveVisitResponse> reply);
+  void CancelVisit(const rpc::CallContext& call, const v1::CancelVisitRequest& request,
+                   rpc::Reply<v1::CancelVisitResponse> reply);
+  void GetVisit(const rpc::CallContext& call, const v1::GetVisitRequest& request,
+                rpc::Reply<v1::GetVisitResponse> reply);
+  void GetDaySheet(const rpc::CallContext& call, const v1::GetDaySheetRequest& request,
+                   rpc::Reply<v1::GetDaySheetResponse> reply);
+  void GetClientTimeline(const rpc::CallContext& call, const v1::GetClientTimelineRequest& request,
+                         rpc::Reply<v1::GetClientTimelineResponse> reply);
+  void GetTeamHours(const rpc::CallContext& call, const v1::GetTeamHoursRequest& request,
+                    rpc::Reply<v1::GetTeamHoursResponse> reply);
+
+  eventsourcing::ServiceNode& node_;
+  // All owned by the node.
+  eventsourcing::ProjectionRunner* care_register_ = nullptr;
+  eventsourcing::ProjectionRunner* day_sheet_ = nullptr;
+  eventsourcing::ProjectionRunner* client_timeline_ = nullptr;
+  eventsourcing::ProjectionRunner* team_hours_ = nullptr;
+};
+
+}  // namespace buurtlog::visits
