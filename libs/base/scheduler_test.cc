@@ -192,14 +192,16 @@ TEST_P(ThreadPoolTest, TimersRunWhenTheyAreDueAndNotBefore) {
 
 TEST_P(ThreadPoolTest, ABusyQueueDoesNotStarveAnother) {
   const std::unique_ptr<Scheduler> one_thread = NewThreadPoolScheduler(1);
+  std::atomic<bool> stop = false;
+  absl::Notification ran;
+  // Ends after the queue whose tasks use it.
+  absl::AnyInvocable<void()> again;
   const auto busy = one_thread->NewQueue("busy", GetParam());
   const auto other = one_thread->NewQueue("other", QueueKind::kCompute);
-  std::atomic<bool> stop = false;
-  absl::AnyInvocable<void()> again = [&] {
+  again = [&] {
     if (!stop) busy->Post([&] { again(); });
   };
   busy->Post([&] { again(); });
-  absl::Notification ran;
   other->Post([&] { ran.Notify(); });
   ran.WaitForNotification();
   stop = true;
