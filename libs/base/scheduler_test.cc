@@ -130,28 +130,28 @@ TEST_P(ThreadPoolTest, TasksOfManyPostersRunOneAtATimeAndInOrder) {
 }
 
 TEST_P(ThreadPoolTest, TheDestructorWaitsForTheTaskThatRunsAndDropsTheOthers) {
-  auto queue = NewQueue();
+  TaskQueue* const queue = NewQueue().release();
   absl::Notification started;
-  absl::Notification may_end;
   bool ended = false;
   const auto owned = std::make_shared<int>();
   queue->Post([&] {
+    queue->PostAfter(absl::Hours(1), [owned] { FAIL(); });
     started.Notify();
-    may_end.WaitForNotification();
-    queue->Post([owned] { FAIL(); });
-    queue->PostAfter(absl::Milliseconds(1), [owned] { FAIL(); });
+    // Runs until what it posts is dropped at once: then the destructor has begun and waits.
+    std::shared_ptr<int> probe;
+    do {
+      probe = std::make_shared<int>();
+      queue->Post([owned, probe] { FAIL(); });
+      std::this_thread::yield();
+    } while (probe.use_count() > 1);
+    queue->PostAfter(absl::Nanoseconds(1), [owned] { FAIL(); });
     ended = true;
   });
   queue->Post([owned] { FAIL(); });
-  queue->PostAfter(absl::Hours(1), [owned] { FAIL(); });
   started.WaitForNotification();
-  std::thread ender([&] { may_end.Notify(); });
-  // The queue is taken out by hand, since the running task uses the pointer.
-  delete queue.get();
-  static_cast<void>(queue.release());
+  delete queue;
   EXPECT_TRUE(ended);
   EXPECT_EQ(owned.use_count(), 1);
-  ender.join();
 }
 
 TEST_P(ThreadPoolTest, AQueueMayBeDestroyedFromATaskOfAnotherQueue) {
