@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "libs/base/refusal.h"
+#include "libs/eventlog/sqlite_log_flusher.h"
 #include "libs/eventlog/testing/sqlite_log_fixture.h"
 
 namespace buurtlog::eventlog::testing {
@@ -217,6 +218,23 @@ TEST_F(SqliteEventLogTest, OneTransactionTakesTheWaitingCallsOfAllPartitions) {
   ASSERT_EQ(flushes.size(), 1u);
   EXPECT_EQ(flushes[0].batches, 4u);
   EXPECT_EQ(flushes[0].entries, 4u);
+}
+
+TEST_F(SqliteEventLogTest, MoreCallsThanMayWaitAreRefused) {
+  CreateAndOpen();
+  FoldState state = *Begin(1);
+  size_t taken = 0;
+  absl::Status last;
+  for (size_t i = 0; i <= kWaitingCallsMax; ++i) {
+    log_->Append(1, state.epoch, {}, [&](absl::Status status) {
+      taken += status.ok() ? 1 : 0;
+      last = std::move(status);
+    });
+  }
+  scheduler_.RunUntilIdle();
+  EXPECT_EQ(taken, kWaitingCallsMax);
+  EXPECT_TRUE(absl::IsResourceExhausted(last));
+  Fill(1, state, 1);
 }
 
 TEST_F(SqliteEventLogTest, AReaderFarBehindReadsFromTheDiskAndThenFromMemory) {
