@@ -117,7 +117,8 @@ class ProcessRunner::Impl {
   mutable absl::Mutex mutex_;
   absl::Status health_ ABSL_GUARDED_BY(mutex_);
 
-  std::unique_ptr<TaskQueue> queue_;
+  std::unique_ptr<TaskQueue> queue_owner_;
+  TaskQueue* const queue_;  // for tasks, also for one that runs while the owner lets the queue go
   GrowthSignal growth_;
   std::vector<std::unique_ptr<eventlog::Subscription>> subscriptions_;
 };
@@ -132,8 +133,9 @@ ProcessRunner::Impl::Impl(std::unique_ptr<Process> process, Parts parts, std::st
       file_(std::move(file)),
       lanes_(std::move(lanes)),
       work_(lanes_.size()),
-      queue_(parts.scheduler.NewQueue(absl::StrCat(std::string(process_->name()), " process"),
-                                      QueueKind::kBlocking)),
+      queue_owner_(parts.scheduler.NewQueue(absl::StrCat(std::string(process_->name()), " process"),
+                                            QueueKind::kBlocking)),
+      queue_(queue_owner_.get()),
       growth_([this] {
         queue_->Post([this] {
           for (const size_t lane : growth_.Take()) {
@@ -144,14 +146,14 @@ ProcessRunner::Impl::Impl(std::unique_ptr<Process> process, Parts parts, std::st
       }) {
   for (const ParkedStream& stream : parked)
     parked_.insert({stream.position.service, stream.stream});
-  run_parts_ = {process_.get(), &parts_.executor, queue_.get(), std::make_shared<Gate>(),
+  run_parts_ = {process_.get(), &parts_.executor, queue_, std::make_shared<Gate>(),
                 &RefusalCounter(parts_.metrics, std::string(process_->name()))};
 }
 
 ProcessRunner::Impl::~Impl() {
   subscriptions_.clear();
   run_parts_.gate->Close();
-  queue_.reset();
+  queue_owner_.reset();
 }
 
 void ProcessRunner::Impl::Start() {

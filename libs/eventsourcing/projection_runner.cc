@@ -69,8 +69,9 @@ ProjectionRunner::Impl::Impl(std::string folder, std::unique_ptr<ReadModel> mode
       readers_(path_),
       answers_(parts.scheduler.NewQueue(absl::StrCat(model_->spec().name, " answers"),
                                         QueueKind::kBlocking)),
-      queue_(parts.scheduler.NewQueue(absl::StrCat(model_->spec().name, " projection"),
-                                      QueueKind::kBlocking)),
+      queue_owner_(parts.scheduler.NewQueue(absl::StrCat(model_->spec().name, " projection"),
+                                            QueueKind::kBlocking)),
+      queue_(queue_owner_.get()),
       positions_(*queue_, *answers_, parts.clock),
       growth_([this] {
         queue_->Post([this] {
@@ -85,7 +86,7 @@ ProjectionRunner::Impl::Impl(std::string folder, std::unique_ptr<ReadModel> mode
 ProjectionRunner::Impl::~Impl() {
   subscriptions_.clear();
   positions_.Close();
-  queue_.reset();
+  queue_owner_.reset();
   answers_.reset();
 }
 

@@ -120,7 +120,8 @@ class ProjectionRunner::Impl {
   absl::Status health_ ABSL_GUARDED_BY(mutex_);
 
   std::unique_ptr<TaskQueue> answers_;
-  std::unique_ptr<TaskQueue> queue_;
+  std::unique_ptr<TaskQueue> queue_owner_;
+  TaskQueue* const queue_;  // for tasks, also for one that runs while the owner lets the queue go
   PositionWaiters positions_;
   GrowthSignal growth_;
   std::vector<std::unique_ptr<eventlog::Subscription>> subscriptions_;

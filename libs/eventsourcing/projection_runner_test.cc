@@ -311,6 +311,28 @@ TEST_F(ProjectionRunnerTest, AFullDiskStopsTheReaderUntilThereIsRoomAgain) {
   for (int i = 0; i < 20; ++i) EXPECT_EQ(Events(absl::StrCat("s", i)), 1) << i;
 }
 
+TEST_F(ProjectionRunnerTest, EndingWhileItsOwnThreadsWorkIsSafe) {
+  for (int i = 0; i < 20; ++i) {
+    visits_.Add(static_cast<uint32_t>(i % 4), absl::StrCat("s", i % 4), {NumberEvent(i)});
+  }
+  const std::unique_ptr<Scheduler> threads = NewThreadPoolScheduler(1);
+  int told = 0;
+  constexpr int kRounds = 20;
+  for (int round = 0; round < kRounds; ++round) {
+    auto runner = ProjectionRunner::Open(folder_, std::make_unique<Tally>(behaviour_), Sources(),
+                                         {*threads, clock_, metrics_});
+    ASSERT_TRUE(runner.ok()) << runner.status();
+    (*runner)->Start();
+    (*runner)->Rebuild([&](absl::StatusOr<RebuildProgress> progress) {
+      if (!progress.ok() || progress->done) ++told;
+    });
+  }
+  EXPECT_EQ(told, kRounds) << "finished or cut short, each caller was told once";
+  OpenAndFollow();
+  EXPECT_EQ(Events("s0"), 5);
+  EXPECT_TRUE(Verify()->equal());
+}
+
 TEST_F(ProjectionRunnerTest, AServiceWithoutALogIsRefused) {
   EXPECT_TRUE(absl::IsInvalidArgument(
       TryOpen(std::make_unique<Tally>(behaviour_, std::vector<std::string>{"billing"})).status()));
