@@ -145,9 +145,10 @@ class StreamCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
         finish = messages_.empty();
       }
     }
-    if (finish) FinishNow();
     for (Message& message : dropped) message.written(EndedStatus());
     if (on_end) on_end();
+    // Last, so that the handler's own things are still there when it is told.
+    if (finish) FinishNow();
   }
 
   // The first message is stable until OnWriteDone takes it off.
