@@ -196,6 +196,11 @@ class CommandExecutor::Impl {
     }
   }
 
+  absl::Status health() {
+    absl::MutexLock lock(&core_.failure_mutex);
+    return core_.failure;
+  }
+
   void Execute(Command command, CommandDone done) {
     auto pending = std::make_unique<PendingCommand>();
     pending->done = std::move(done);
@@ -235,6 +240,8 @@ CommandExecutor::~CommandExecutor() = default;
 void CommandExecutor::Start(absl::AnyInvocable<void(absl::Status)> ready) {
   impl_->Start(std::move(ready));
 }
+
+absl::Status CommandExecutor::health() const { return impl_->health(); }
 
 void CommandExecutor::Execute(Command command, CommandDone done) {
   impl_->Execute(std::move(command), std::move(done));

@@ -1,5 +1,6 @@
-// The way of a command (DESIGN section 3): one worker for each partition, batches of waiting commands, decisions that build on each
-// other within a batch and on batches that are still being written, one answer for each caller when its record is durable.
+// The way of a command (DESIGN section 3): one worker for each partition, batches of waiting
+// commands, decisions that build on each other within a batch and on batches that are still being
+// written, one answer for each caller when its record is durable.
 #pragma once
 
 #include <google/protobuf/message.h>
@@ -50,34 +51,40 @@ struct Command {
   Uuid causation_id;
   bool validate_only = false;
   absl::Time deadline = absl::InfiniteFuture();
-  std::string canonical;  // the command's bytes without its header, for telling a repeat from another command
+  std::string canonical;  // the command's bytes without its header, for telling a repeat from
+                          // another command
   // Pure; may run more than once (after a lost race), and not on the caller's thread.
-  std::function<absl::StatusOr<WrappedEvents>(const google::protobuf::Message& state, const CommandContext& context)> decide;
+  std::function<absl::StatusOr<WrappedEvents>(const google::protobuf::Message& state,
+                                              const CommandContext& context)>
+      decide;
 };
 
 using CommandDone = absl::AnyInvocable<void(absl::StatusOr<type::v1::Receipt>)>;
 
-// Wraps a typed decider. `decide` is called as decide(const State&, const CommandContext&) and gives
-// absl::StatusOr<std::vector<Event>>. The header's form must have been checked (libs/rpc/request_validator.h); this parses it.
-// `canonical` is made from `request` with its field `header` cleared, in deterministic serialization.
+// Wraps a typed decider. `decide` is called as decide(const State&, const CommandContext&) and
+// gives absl::StatusOr<std::vector<Event>>. The header's form must have been checked
+// (libs/rpc/request_validator.h); this parses it. `canonical` is made from `request` with its field
+// `header` cleared, in deterministic serialization.
 template <typename State, typename Request, typename Decider>
-Command MakeCommand(const AggregateType& type, const Uuid& partition_key, const Uuid& stream_id, const Request& request,
-                    Decider decide);
+Command MakeCommand(const AggregateType& type, const Uuid& partition_key, const Uuid& stream_id,
+                    const Request& request, Decider decide);
 
-// Fills key, times, expected version and validate_only from a header. INVALID_ARGUMENT naming the field.
+// Fills key, times, expected version and validate_only from a header. INVALID_ARGUMENT naming the
+// field.
 absl::Status ApplyHeader(const type::v1::CommandHeader& header, Command& command);
 
 // Serializes without field `header`, deterministically.
 std::string CanonicalBytes(const google::protobuf::Message& request);
 
 struct ExecutorOptions {
-  std::string owner;                     // how this process names itself in epoch records
-  std::string command_hash_key;          // 32 bytes, the same in all replicas of a region
-  size_t queue_max = 10'000;             // commands that wait in a partition; one more is RESOURCE_EXHAUSTED
-  size_t batch_max = 1'024;              // commands decided in one batch
-  size_t batches_in_flight_max = 4;      // appended, not yet durable, for each partition
-  size_t cached_states_max = 16'384;     // for each partition
-  size_t recorded_refusals_per_minute_max = 600;  // for each actor and partition; one more is RESOURCE_EXHAUSTED
+  std::string owner;             // how this process names itself in epoch records
+  std::string command_hash_key;  // 32 bytes, the same in all replicas of a region
+  size_t queue_max = 10'000;  // commands that wait in a partition; one more is RESOURCE_EXHAUSTED
+  size_t batch_max = 1'024;   // commands decided in one batch
+  size_t batches_in_flight_max = 4;  // appended, not yet durable, for each partition
+  size_t cached_states_max = 2'048;  // for each partition
+  size_t recorded_refusals_per_minute_max =
+      600;  // for each actor and partition; one more is RESOURCE_EXHAUSTED
 };
 
 // Thread-safe. The log, store, scheduler, clock, random numbers and registry outlive it.
@@ -93,30 +100,40 @@ class CommandExecutor {
   };
   // `types`: all aggregates of the service; their events are registered in `codec`.
   CommandExecutor(Parts parts, std::vector<const AggregateType*> types, ExecutorOptions options);
-  // Stops taking commands; those that wait or are under way are answered UNAVAILABLE. Whether one that was under way took effect
-  // is found out by repeating it under its key. Waits for no disk, so that a simulation can end an executor at any moment.
+  // Stops taking commands; those that wait or are under way are answered UNAVAILABLE. Whether one
+  // that was under way took effect is found out by repeating it under its key. Waits for no disk,
+  // so that a simulation can end an executor at any moment.
   ~CommandExecutor();
 
-  // Begins an epoch in every partition, folds what the store missed, and calls `ready`. FAILED_PRECONDITION with reason
-  // CLOCK_BEHIND when this machine's clock is more than kClockBehindMax behind the newest record. Commands that come earlier wait.
+  // Begins an epoch in every partition, folds what the store missed, and calls `ready`.
+  // FAILED_PRECONDITION with reason CLOCK_BEHIND when this machine's clock is more than
+  // kClockBehindMax behind the newest record. Commands that come earlier wait.
   void Start(absl::AnyInvocable<void(absl::Status)> ready);
 
-  // Decides and writes the command; `done` is called once, on a thread of the scheduler's, and must not block.
+  // OK unless a partition's log cannot be followed any more (DATA_LOSS, UNIMPLEMENTED); its
+  // commands are answered UNAVAILABLE.
+  absl::Status health() const;
+
+  // Decides and writes the command; `done` is called once, on a thread of the scheduler's, and must
+  // not block.
   //   OK                   the receipt; also for a repeat
   //   INVALID_ARGUMENT     the key is too old or from the future, the record would be too large
   //   ALREADY_EXISTS       the key named another command before
   //   FAILED_PRECONDITION  a rule said no
   //   ABORTED              the stream is not at the expected version
   //   DEADLINE_EXCEEDED    not begun before the deadline
-  //   RESOURCE_EXHAUSTED   queue full, disk full, or too many recorded refusals; nothing was written
-  //   UNAVAILABLE          shutting down, or the log is out of reach; repeat with the same key
+  //   RESOURCE_EXHAUSTED   queue full, disk full, or too many recorded refusals; nothing was
+  //   written UNAVAILABLE          shutting down, or the log is out of reach; repeat with the same
+  //   key
   void Execute(Command command, CommandDone done);
 
-  // Many commands, one receipt or error each, in the same order. Each takes effect on its own; a repeat completes what is missing.
+  // Many commands, one receipt or error each, in the same order. Each takes effect on its own; a
+  // repeat completes what is missing.
   void ExecuteAll(std::vector<Command> commands,
                   absl::AnyInvocable<void(std::vector<absl::StatusOr<type::v1::Receipt>>)> done);
 
-  // The durable state of a stream, with its version (0: none). For queries that need exactly this and for tests.
+  // The durable state of a stream, with its version (0: none). For queries that need exactly this
+  // and for tests.
   void ReadState(const AggregateType& type, const Uuid& partition_key, const Uuid& stream_id,
                  absl::AnyInvocable<void(absl::StatusOr<StoredState>)> done);
 
@@ -129,20 +146,22 @@ class CommandExecutor {
 // ---- template
 
 template <typename State, typename Request, typename Decider>
-Command MakeCommand(const AggregateType& type, const Uuid& partition_key, const Uuid& stream_id, const Request& request,
-                    Decider decide) {
+Command MakeCommand(const AggregateType& type, const Uuid& partition_key, const Uuid& stream_id,
+                    const Request& request, Decider decide) {
   Command command;
   command.type = &type;
   command.partition_key = partition_key;
   command.stream_id = stream_id;
   command.canonical = CanonicalBytes(request);
-  command.decide = [decide = std::move(decide)](const google::protobuf::Message& state,
-                                                const CommandContext& context) -> absl::StatusOr<WrappedEvents> {
+  command.decide = [decide = std::move(decide)](
+                       const google::protobuf::Message& state,
+                       const CommandContext& context) -> absl::StatusOr<WrappedEvents> {
     auto events = decide(static_cast<const State&>(state), context);
     if (!events.ok()) return events.status();
     WrappedEvents wrapped;
     wrapped.reserve(events->size());
-    for (auto& event : *events) wrapped.emplace_back(std::make_unique<std::decay_t<decltype(event)>>(std::move(event)));
+    for (auto& event : *events)
+      wrapped.emplace_back(std::make_unique<std::decay_t<decltype(event)>>(std::move(event)));
     return wrapped;
   };
   return command;

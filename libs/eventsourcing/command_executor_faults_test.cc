@@ -245,6 +245,8 @@ TEST_F(ExecutorFaultsTest, ADamagedRecordStopsTheStartAndIsNamed) {
   world_.log.FlipByte(partition, 2, 100);
   const absl::Status status = world_.Start();
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(status.message(), HasSubstr(absl::StrCat("partition ", partition, ", sequence 2")));
+  EXPECT_EQ(world_.executor->health(), status);
   EXPECT_EQ(world_.Run(world_.Append(list_, {"b"})).status().code(),
             absl::StatusCode::kUnavailable);
 }

@@ -1,4 +1,5 @@
-// Between records of the log and events of the domain. Sealing of personal fields will come in here (DESIGN section 6).
+// Between records of the log and events of the domain. Sealing of personal fields will come in here
+// (DESIGN section 6).
 #pragma once
 
 #include <google/protobuf/message.h>
@@ -45,12 +46,13 @@ struct Position {
 type::v1::Position ToProto(const Position& position);
 Position FromProto(const type::v1::Position& position);
 
-// An event with everything round it. Views and references are valid during the call that hands it out.
+// An event with everything round it. Views and references are valid during the call that hands it
+// out.
 struct EventEnvelope {
   Position position;
-  size_t index = 0;           // of the event within its record
+  size_t index = 0;  // of the event within its record
   StreamId stream;
-  uint64_t version = 0;       // of the stream behind this event
+  uint64_t version = 0;  // of the stream behind this event
   Uuid event_id;
   Uuid partition_key;
   Uuid correlation_id;
@@ -77,14 +79,18 @@ class EventCodec {
   // Encodes the wrapper message of one event. CHECKs that its oneof is set.
   static log::v1::StoredEvent Encode(const google::protobuf::Message& event, const Uuid& event_id);
 
-  // Parses one event into a wrapper message of its category, whatever that held before. UNIMPLEMENTED and DATA_LOSS as Decode.
-  static absl::Status ParseEvent(const log::v1::StoredEvent& stored, google::protobuf::Message& event);
+  // Parses one event into a wrapper message of its category, whatever that held before.
+  // UNIMPLEMENTED and DATA_LOSS as Decode.
+  static absl::Status ParseEvent(const log::v1::StoredEvent& stored,
+                                 google::protobuf::Message& event);
 
   // The record of an entry's body. DATA_LOSS when the body is no Record.
   static absl::StatusOr<log::v1::Record> ParseRecord(const eventlog::EntryView& entry);
-  // The events of a record, in order; none for a refusal. UNIMPLEMENTED when an event is of a newer release: its category or the
-  // case of its oneof is not known here. DATA_LOSS when it cannot be read at all. `record` outlives the result.
-  absl::StatusOr<std::vector<DecodedEvent>> Decode(const log::v1::Record& record, eventlog::Partition partition,
+  // The events of a record, in order; none for a refusal. UNIMPLEMENTED when an event is of a newer
+  // release: its category or the case of its oneof is not known here. DATA_LOSS when it cannot be
+  // read at all. `record` outlives the result.
+  absl::StatusOr<std::vector<DecodedEvent>> Decode(const log::v1::Record& record,
+                                                   eventlog::Partition partition,
                                                    eventlog::Sequence sequence) const;
 
  private:
@@ -92,8 +98,8 @@ class EventCodec {
   absl::flat_hash_map<std::string, const google::protobuf::Message*> wrappers_;
 };
 
-// The answer to the command that made this record, from the record alone: a receipt, or the recorded refusal as
-// FAILED_PRECONDITION.
+// The answer to the command that made this record, from the record alone: a receipt, or the
+// recorded refusal as FAILED_PRECONDITION.
 absl::StatusOr<type::v1::Receipt> AnswerOf(const log::v1::Record& record, const Position& position);
 
 }  // namespace buurtlog::eventsourcing

@@ -20,6 +20,9 @@ constexpr absl::Duration kBackOffMin = absl::Milliseconds(50);
 constexpr absl::Duration kBackOffMax = absl::Seconds(5);
 // How long to wait for the state store when it has fallen behind.
 constexpr absl::Duration kStoreBehindDelay = absl::Milliseconds(5);
+// While catching up the store is the slower one; more than this ahead of it costs memory and wins
+// nothing.
+constexpr size_t kCatchUpAheadMax = 50'000;
 constexpr eventlog::ReadLimits kCatchUpLimits = {.entries_max = 4'096, .bytes_max = 4 << 20};
 
 absl::Status ShuttingDown() { return absl::UnavailableError("the service is shutting down"); }
@@ -315,7 +318,7 @@ void PartitionWorker::CatchUpFrom(const eventlog::FoldState& place,
 }
 
 void PartitionWorker::CatchUp() {
-  if (core_.parts.store.waiting() > StateStore::kChangesWaitingMax) {
+  if (core_.parts.store.waiting() > kCatchUpAheadMax) {
     tasks_.PostAfter(kStoreBehindDelay, [this] { CatchUp(); });
     return;
   }
@@ -412,6 +415,10 @@ void PartitionWorker::TryAgainLater(const absl::Status& why) {
 void PartitionWorker::Fail(const absl::Status& why) {
   phase_ = Phase::kFailed;
   failure_ = why;
+  {
+    absl::MutexLock lock(&core_.failure_mutex);
+    if (core_.failure.ok()) core_.failure = why;
+  }
   folder_ = nullptr;
   if (ready_) std::exchange(ready_, nullptr)(why);
   ServeReads();

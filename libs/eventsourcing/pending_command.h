@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "libs/eventsourcing/command_executor.h"
 
 namespace buurtlog::eventsourcing {
@@ -57,6 +59,9 @@ struct ExecutorCore {
   std::vector<const AggregateType*> types;
   ExecutorOptions options;
   ExecutorMetrics metrics;
+  absl::Mutex failure_mutex{};
+  absl::Status failure ABSL_GUARDED_BY(failure_mutex) =
+      absl::OkStatus();  // the first partition's that failed
 
   // Every command ends here, once.
   void Answer(PendingCommandPtr pending, absl::StatusOr<type::v1::Receipt> answer) {

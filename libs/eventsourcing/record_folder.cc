@@ -12,8 +12,9 @@
 namespace buurtlog::eventsourcing {
 namespace {
 
-// Streams kept between chunks, so that a long replay parses few states anew.
-constexpr size_t kStreamsKeptMax = 65'536;
+// Streams kept between chunks, so that a long replay parses few states anew. For each partition, so
+// not more.
+constexpr size_t kStreamsKeptMax = 4'096;
 
 absl::Status At(const eventlog::EntryView& entry, absl::StatusCode code, absl::string_view what) {
   return absl::Status(code, absl::StrCat("partition ", entry.header.partition, ", sequence ",

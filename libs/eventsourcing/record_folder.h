@@ -1,5 +1,5 @@
-// Folds records of the log that the state store has not seen: after a restart, and after an epoch of somebody else. Private to
-// libs/eventsourcing.
+// Folds records of the log that the state store has not seen: after a restart, and after an epoch
+// of somebody else. Private to libs/eventsourcing.
 #pragma once
 
 #include <memory>
@@ -19,11 +19,13 @@ namespace buurtlog::eventsourcing {
 // Not thread-safe. `store` outlives it.
 class RecordFolder {
  public:
-  RecordFolder(StateStore& store, std::vector<const AggregateType*> types, eventlog::Partition partition);
+  RecordFolder(StateStore& store, std::vector<const AggregateType*> types,
+               eventlog::Partition partition);
   ~RecordFolder();
 
-  // Folds one counting entry, in order. UNIMPLEMENTED: it holds an event of a newer release; DATA_LOSS: it cannot be read, or does
-  // not follow on the state of its stream. Both name the place.
+  // Folds one counting entry, in order. UNIMPLEMENTED: it holds an event of a newer release;
+  // DATA_LOSS: it cannot be read, or does not follow on the state of its stream. Both name the
+  // place.
   absl::Status Fold(const eventlog::EntryView& entry);
 
   // What was folded since the last call, for StateStore::Add.
@@ -46,7 +48,8 @@ class RecordFolder {
   absl::Time recorded_at_ = absl::InfinitePast();
 };
 
-// When the newest record of a partition that ends at `head` was taken; InfinitePast when there is none.
+// When the newest record of a partition that ends at `head` was taken; InfinitePast when there is
+// none.
 absl::StatusOr<absl::Time> NewestRecordedAt(eventlog::LogReader& log, eventlog::Partition partition,
                                             const eventlog::FoldState& head);
 

@@ -195,6 +195,8 @@ void ServiceNode::Stop() {
 
 absl::Status ServiceNode::Ready() const {
   if (!impl_->executor_ready) return absl::UnavailableError("the executor has not caught up");
+  if (absl::Status health = impl_->executor->health(); !health.ok())
+    return Because("executor", health);
   for (const ProjectionRunner* runner : impl_->read_models) {
     const std::string what = absl::StrCat("read model ", runner->spec().name);
     if (absl::Status health = runner->health(); !health.ok()) return Because(what, health);

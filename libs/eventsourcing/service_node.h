@@ -1,5 +1,5 @@
-// One service on one data folder: its log, state store, executor, read models and processes, put together, so that a service's main.cc
-// and `buurtlog serve` wire the same parts in the same way.
+// One service on one data folder: its log, state store, executor, read models and processes, put
+// together, so that a service's main.cc and `buurtlog serve` wire the same parts in the same way.
 //
 // Folder: <data>/<service>/log, state.db, read_models/, processes/.
 #pragma once
@@ -23,11 +23,11 @@
 namespace buurtlog::eventsourcing {
 
 struct NodeOptions {
-  std::string service;        // "visits"
-  std::string data_folder;    // the parent of all services' folders
-  std::string owner;          // for epoch records: an address
+  std::string service;           // "visits"
+  std::string data_folder;       // the parent of all services' folders
+  std::string owner;             // for epoch records: an address
   std::string command_hash_key;  // 32 bytes
-  ExecutorOptions executor;   // owner and command_hash_key are filled in from above
+  ExecutorOptions executor;      // owner and command_hash_key are filled in from above
 };
 
 // The seams, shared by all nodes of a process. All outlive the nodes.
@@ -42,8 +42,8 @@ struct NodeParts {
 // Not thread-safe while it is put together; executor(), log() and the runners are.
 class ServiceNode {
  public:
-  // Opens the log, making a synthetic one when the folder has none, and the state store; what the store threw away is in
-  // store_discarded(), for the caller to log.
+  // Opens the log, making a synthetic one when the folder has none, and the state store; what the
+  // store threw away is in store_discarded(), for the caller to log.
   static absl::StatusOr<std::unique_ptr<ServiceNode>> Open(NodeOptions options, NodeParts parts,
                                                            std::vector<const AggregateType*> types);
   ~ServiceNode();
@@ -56,14 +56,18 @@ class ServiceNode {
   StateStore& store();
   const std::string& store_discarded() const;
 
-  // Before Start. Sources are the services that the model or process names; `sources` must hold all of them (own source included).
-  absl::StatusOr<ProjectionRunner*> AddReadModel(std::unique_ptr<ReadModel> model, const std::vector<LogSource>& sources);
-  absl::StatusOr<ProcessRunner*> AddProcess(std::unique_ptr<Process> process, const std::vector<LogSource>& sources);
+  // Before Start. Sources are the services that the model or process names; `sources` must hold all
+  // of them (own source included).
+  absl::StatusOr<ProjectionRunner*> AddReadModel(std::unique_ptr<ReadModel> model,
+                                                 const std::vector<LogSource>& sources);
+  absl::StatusOr<ProcessRunner*> AddProcess(std::unique_ptr<Process> process,
+                                            const std::vector<LogSource>& sources);
 
   // Starts executor, read models and processes; waits until the executor is ready. Blocks.
   absl::Status Start();
-  // Ends read models and processes: they follow the logs of other nodes too, so all nodes of a process are stopped before the first
-  // is destroyed. Their pointers are gone afterwards. Commands still work.
+  // Ends read models and processes: they follow the logs of other nodes too, so all nodes of a
+  // process are stopped before the first is destroyed. Their pointers are gone afterwards. Commands
+  // still work.
   void Stop();
   // Executor ready, read models and processes caught up and healthy. Names what is not.
   absl::Status Ready() const;
@@ -76,7 +80,9 @@ class ServiceNode {
   std::unique_ptr<Impl> impl_;
 };
 
-// The key that command hashes are made with: <data>/keys/command_hash, made at first use, mode 0600.
-absl::StatusOr<std::string> LoadOrMakeCommandHashKey(const std::string& data_folder, Files& files, Random& random);
+// The key that command hashes are made with: <data>/keys/command_hash, made at first use, mode
+// 0600.
+absl::StatusOr<std::string> LoadOrMakeCommandHashKey(const std::string& data_folder, Files& files,
+                                                     Random& random);
 
 }  // namespace buurtlog::eventsourcing

@@ -1,5 +1,6 @@
-// Folded states, the idempotency keys and the stream index of one service's log: a SQLite file beside the log, written behind the
-// command's way in one transaction with its checkpoint. Never needed for truth: it may be deleted, and is folded again.
+// Folded states, the idempotency keys and the stream index of one service's log: a SQLite file
+// beside the log, written behind the command's way in one transaction with its checkpoint. Never
+// needed for truth: it may be deleted, and is folded again.
 #pragma once
 
 #include <memory>
@@ -37,9 +38,9 @@ struct CommandName {
 struct StateChange {
   eventlog::Sequence sequence = 0;
   StreamId stream;
-  uint64_t version = 0;              // behind the record
-  // Absent when the record has no events (a refusal). Of several changes of a stream in one call of Add only the last needs it;
-  // the others may leave it empty.
+  uint64_t version = 0;  // behind the record
+  // Absent when the record has no events (a refusal). Of several changes of a stream in one call of
+  // Add only the last needs it; the others may leave it empty.
   std::optional<std::string> state;
   CommandName command;
 };
@@ -47,31 +48,39 @@ struct StateChange {
 // Thread-safe.
 class StateStore {
  public:
-  // Opens or makes `path`. A store of another schema (of a state message, an `evolve_version`, or of the store itself) is
-  // discarded, which `discarded()` then tells. `types` and `scheduler` outlive the store.
+  // Opens or makes `path`. A store of another schema (of a state message, an `evolve_version`, or
+  // of the store itself) is discarded, which `discarded()` then tells. `types` and `scheduler`
+  // outlive the store.
   static absl::StatusOr<std::unique_ptr<StateStore>> Open(const std::string& path,
                                                           std::vector<const AggregateType*> types,
-                                                          uint32_t partitions, Scheduler& scheduler);
+                                                          uint32_t partitions,
+                                                          Scheduler& scheduler);
   // Writes what waits.
   ~StateStore();
 
   // Why the file that was there was thrown away; empty when it was not.
   const std::string& discarded() const;
 
-  // How far the partition's part is folded and safely in the file; nothing when it holds nothing of that partition.
+  // How far the partition's part is folded and safely in the file; nothing when it holds nothing of
+  // that partition.
   absl::StatusOr<std::optional<eventlog::FoldState>> Checkpoint(eventlog::Partition partition);
 
   // Version 0 when there is no such stream.
   absl::StatusOr<StoredState> Load(eventlog::Partition partition, const StreamId& stream);
   // The place of the record that this command made; nothing when there is none.
-  absl::StatusOr<std::optional<eventlog::Sequence>> Find(eventlog::Partition partition, const CommandName& command);
-  // Sequences of the records of a stream that have events, in order, from the one that holds version `after_version` + 1 on.
-  absl::StatusOr<std::vector<eventlog::Sequence>> RecordsOf(eventlog::Partition partition, const StreamId& stream,
+  absl::StatusOr<std::optional<eventlog::Sequence>> Find(eventlog::Partition partition,
+                                                         const CommandName& command);
+  // Sequences of the records of a stream that have events, in order, from the one that holds
+  // version `after_version` + 1 on.
+  absl::StatusOr<std::vector<eventlog::Sequence>> RecordsOf(eventlog::Partition partition,
+                                                            const StreamId& stream,
                                                             uint64_t after_version, size_t limit);
 
-  // Takes over what became durable in `partition`; visible at once to Load, Find and RecordsOf, written to the file soon after,
-  // in order, together with `behind`. `changes` are in order of sequence.
-  void Add(eventlog::Partition partition, std::vector<StateChange> changes, const eventlog::FoldState& behind);
+  // Takes over what became durable in `partition`; visible at once to Load, Find and RecordsOf,
+  // written to the file soon after, in order, together with `behind`. `changes` are in order of
+  // sequence.
+  void Add(eventlog::Partition partition, std::vector<StateChange> changes,
+           const eventlog::FoldState& behind);
   // Throws away what the store holds of this partition (its checkpoint is not on the log's chain).
   absl::Status Discard(eventlog::Partition partition);
   // Waits until everything added so far is in the file. Blocks; for tests and a clean stop.
