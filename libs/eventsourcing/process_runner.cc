@@ -45,6 +45,8 @@ class ProcessRunner::Impl {
        std::vector<Lane> lanes, const std::vector<ParkedStream>& parked);
   ~Impl();
 
+  std::string_view name() const { return process_->name(); }
+
   void Start();
   void RetryParked(absl::AnyInvocable<void(absl::StatusOr<size_t>)> done);
   absl::StatusOr<std::vector<ParkedStream>> Parked();
@@ -437,6 +439,7 @@ absl::StatusOr<std::unique_ptr<ProcessRunner>> ProcessRunner::Open(const std::st
 ProcessRunner::ProcessRunner(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ProcessRunner::~ProcessRunner() = default;
 
+std::string_view ProcessRunner::name() const { return impl_->name(); }
 void ProcessRunner::Start() { impl_->Start(); }
 absl::Status ProcessRunner::health() const { return impl_->health(); }
 bool ProcessRunner::caught_up() const { return impl_->caught_up(); }

@@ -4,7 +4,12 @@
 #include <grpcpp/security/credentials.h>
 #include <prometheus/registry.h>
 
+#include <algorithm>
+#include <iostream>
+#include <nlohmann/json.hpp>
 #include <utility>
+
+#include "absl/strings/str_cat.h"
 
 #include "libs/base/clock.h"
 #include "libs/base/files.h"
@@ -25,54 +30,75 @@ namespace {
 
 constexpr absl::Duration kReadinessPeriod = absl::Milliseconds(200);
 
-// Tells the host whether the node is ready. Ready comes and goes: a read model that has stopped
+using Nodes = std::vector<std::unique_ptr<eventsourcing::ServiceNode>>;
+
+// Tells the host whether all nodes are ready. Ready comes and goes: a read model that has stopped
 // answers nothing new.
 class ReadinessWatch {
  public:
-  ReadinessWatch(eventsourcing::ServiceNode& node, ServiceHost& host, Scheduler& scheduler)
-      : node_(node), host_(host), queue_(scheduler.NewQueue("readiness", QueueKind::kCompute)) {
+  // `first_ready` is called once.
+  ReadinessWatch(const Nodes& nodes, ServiceHost& host, Scheduler& scheduler, Task first_ready)
+      : nodes_(nodes),
+        host_(host),
+        first_ready_(std::move(first_ready)),
+        queue_(scheduler.NewQueue("readiness", QueueKind::kCompute)) {
     queue_->Post([this] { Look(); });
   }
 
  private:
+  absl::Status Ready() const {
+    for (const auto& node : nodes_) ABSL_RETURN_IF_ERROR(node->Ready());
+    return absl::OkStatus();
+  }
+
   void Look() {
-    const absl::Status ready = node_.Ready();
+    const absl::Status ready = Ready();
     if (ready.ok() != ready_) {
       ready_ = ready.ok();
       LogInfo(ready_ ? "ready" : "not_ready", {{"reason", std::string(ready.message())}});
       host_.SetReady(ready_);
+      if (ready_ && first_ready_) std::exchange(first_ready_, nullptr)();
     }
     queue_->PostAfter(kReadinessPeriod, [this] { Look(); });
   }
 
-  eventsourcing::ServiceNode& node_;
+  const Nodes& nodes_;
   ServiceHost& host_;
   bool ready_ = false;
+  Task first_ready_;
   std::unique_ptr<TaskQueue> queue_;
 };
 
-// The parts of a running service, in the order in which they need each other.
-class RunningService {
+// The parts of a running process, in the order in which they need each other.
+class RunningProcess {
  public:
-  explicit RunningService(ServiceMain main)
+  explicit RunningProcess(ServiceMain main)
       : main_(std::move(main)), scheduler_(NewThreadPoolScheduler()) {}
 
-  absl::Status Start() {
+  absl::Status Start(absl::AnyInvocable<void(const Serving&)> serving) {
     if (!main_.insecure_dev) {
       return WithReason(absl::FailedPreconditionError(
-                            "there is no identity provider to ask yet: start with --insecure_dev"),
+                            "there is no identity provider to ask yet: start with --insecure-dev"),
                         "NO_IDENTITY_PROVIDER");
     }
     ABSL_RETURN_IF_ERROR(SystemFiles().MakeFolder(main_.data_folder));
     ABSL_ASSIGN_OR_RETURN(issuer_, identity::DevIssuer::Open(main_.data_folder, SystemFiles(),
                                                              SystemClock(), SystemRandom()));
-    ABSL_RETURN_IF_ERROR(OpenNode());
-    ABSL_RETURN_IF_ERROR(ConnectFollowed());
-    ABSL_ASSIGN_OR_RETURN(WiredService wired, main_.wire(*node_, sources_));
-    kept_ = std::move(wired.kept);
-    ABSL_RETURN_IF_ERROR(node_->Start());
-    ABSL_RETURN_IF_ERROR(StartHost(std::move(wired.service)));
-    readiness_ = std::make_unique<ReadinessWatch>(*node_, *host_, *scheduler_);
+    std::vector<Service> services;
+    for (ServedService& served : main_.services) {
+      ABSL_ASSIGN_OR_RETURN(eventsourcing::ServiceNode * node, OpenNode(served));
+      ABSL_ASSIGN_OR_RETURN(std::vector<eventsourcing::LogSource> sources, SourcesOf(served));
+      ABSL_ASSIGN_OR_RETURN(WiredService wired, served.wire(*node, sources));
+      kept_.push_back(std::move(wired.kept));
+      services.push_back(std::move(wired.service));
+    }
+    for (const auto& node : nodes_) ABSL_RETURN_IF_ERROR(node->Start());
+    ABSL_RETURN_IF_ERROR(StartHost(std::move(services)));
+    readiness_ = std::make_unique<ReadinessWatch>(
+        nodes_, *host_, *scheduler_, [this, serving = std::move(serving)]() mutable {
+          if (serving) serving({WithPort(main_.address, host_->port()),
+                                WithPort(main_.metrics_address, host_->metrics_port())});
+        });
     LogInfo("started", {{"port", std::to_string(host_->port())}});
     return absl::OkStatus();
   }
@@ -84,52 +110,76 @@ class RunningService {
   }
 
  private:
-  absl::Status OpenNode() {
+  // The address with the port it really has.
+  static std::string WithPort(const std::string& address, int port) {
+    if (address.empty()) return "";
+    return absl::StrCat(address.substr(0, address.rfind(':')), ":", port);
+  }
+
+  absl::StatusOr<eventsourcing::ServiceNode*> OpenNode(const ServedService& served) {
     eventsourcing::NodeOptions options;
-    options.service = main_.service;
+    options.service = served.service;
     options.data_folder = main_.data_folder;
     options.owner = main_.address;
     ABSL_ASSIGN_OR_RETURN(
         options.command_hash_key,
         eventsourcing::LoadOrMakeCommandHashKey(main_.data_folder, SystemFiles(), SystemRandom()));
-    ABSL_ASSIGN_OR_RETURN(node_,
+    ABSL_ASSIGN_OR_RETURN(std::unique_ptr<eventsourcing::ServiceNode> node,
                           eventsourcing::ServiceNode::Open(
                               std::move(options),
                               {SystemClock(), SystemRandom(), SystemFiles(), *scheduler_, metrics_},
-                              main_.aggregates));
-    if (!node_->store_discarded().empty()) {
-      LogWarning("state_store_discarded", {{"reason", node_->store_discarded()}});
+                              served.aggregates));
+    if (!node->store_discarded().empty()) {
+      LogWarning("state_store_discarded",
+                 {{"of", served.service}, {"reason", node->store_discarded()}});
     }
-    return absl::OkStatus();
+    nodes_.push_back(std::move(node));
+    return nodes_.back().get();
   }
 
-  absl::Status ConnectFollowed() {
-    for (const FollowedService& followed : main_.follows) {
-      LogInfo("connecting", {{"to", followed.service}, {"address", followed.address}});
-      ABSL_ASSIGN_OR_RETURN(
-          std::unique_ptr<eventlog::LogReader> log,
-          ConnectRemoteLog(
-              grpc::CreateChannel(followed.address, grpc::InsecureChannelCredentials()),
-              followed.service, [this] { return ServiceToken(); }, *scheduler_,
-              kFollowedServiceWaitMax));
-      auto codec = std::make_unique<eventsourcing::EventCodec>(followed.service);
-      followed.register_events(*codec);
-      sources_.push_back({log.get(), codec.get()});
-      followed_logs_.push_back(std::move(log));
-      followed_codecs_.push_back(std::move(codec));
+  // The log of another service: in this process, or at its address.
+  absl::StatusOr<std::vector<eventsourcing::LogSource>> SourcesOf(const ServedService& served) {
+    std::vector<eventsourcing::LogSource> sources;
+    for (const FollowedService& followed : served.follows) {
+      auto here = std::find_if(nodes_.begin(), nodes_.end(),
+                               [&](const auto& node) { return node->service() == followed.service; });
+      if (here != nodes_.end()) {
+        sources.push_back((*here)->source());
+      } else {
+        ABSL_ASSIGN_OR_RETURN(eventsourcing::LogSource source, Connect(followed));
+        sources.push_back(source);
+      }
     }
-    return absl::OkStatus();
+    return sources;
   }
 
-  absl::Status StartHost(Service service) {
+  absl::StatusOr<eventsourcing::LogSource> Connect(const FollowedService& followed) {
+    LogInfo("connecting", {{"to", followed.service}, {"address", followed.address}});
+    ABSL_ASSIGN_OR_RETURN(
+        std::unique_ptr<eventlog::LogReader> log,
+        ConnectRemoteLog(grpc::CreateChannel(followed.address, grpc::InsecureChannelCredentials()),
+                         followed.service, [this] { return ServiceToken(); }, *scheduler_,
+                         kFollowedServiceWaitMax));
+    auto codec = std::make_unique<eventsourcing::EventCodec>(followed.service);
+    followed.register_events(*codec);
+    followed_logs_.push_back(std::move(log));
+    followed_codecs_.push_back(std::move(codec));
+    return eventsourcing::LogSource{followed_logs_.back().get(), followed_codecs_.back().get()};
+  }
+
+  absl::Status StartHost(std::vector<Service> services) {
     HostOptions options;
     options.address = main_.address;
     options.metrics_address = main_.metrics_address;
     options.insecure_dev = main_.insecure_dev;
-    std::vector<Service> services;
-    services.push_back(std::move(service));
-    services.push_back(MakeLogService({&node_->log()}, *scheduler_));
-    services.push_back(MakeOperationsService({node_.get()}));
+    std::vector<eventlog::LogReader*> logs;
+    std::vector<eventsourcing::ServiceNode*> nodes;
+    for (const auto& node : nodes_) {
+      logs.push_back(&node->log());
+      nodes.push_back(node.get());
+    }
+    services.push_back(MakeLogService(std::move(logs), *scheduler_));
+    services.push_back(MakeOperationsService(std::move(nodes)));
     ABSL_ASSIGN_OR_RETURN(std::vector<identity::Person> people, PeopleWhoMaySignIn());
     services.push_back(MakeSignInService(*issuer_, std::move(people)));
     ABSL_ASSIGN_OR_RETURN(host_,
@@ -157,29 +207,37 @@ class RunningService {
   std::unique_ptr<identity::DevIssuer> issuer_;
   std::vector<std::unique_ptr<eventlog::LogReader>> followed_logs_;
   std::vector<std::unique_ptr<eventsourcing::EventCodec>> followed_codecs_;
-  std::vector<eventsourcing::LogSource> sources_;
-  std::unique_ptr<eventsourcing::ServiceNode> node_;
-  std::shared_ptr<void> kept_;
+  Nodes nodes_;
+  std::vector<std::shared_ptr<void>> kept_;
   std::unique_ptr<ServiceHost> host_;
   std::unique_ptr<ReadinessWatch> readiness_;
 };
 
 }  // namespace
 
-int RunService(ServiceMain main) {
+absl::Status Serve(ServiceMain main, absl::AnyInvocable<void(const Serving&)> serving) {
   BlockTerminationSignals();
-  InitLogging(main.service, main.verbose);
-  RunningService running(std::move(main));
-  const absl::Status started = running.Start();
-  if (!started.ok()) {
-    LogError("not_started", {{"code", absl::StatusCodeToString(started.code())},
-                             {"reason", StatusReason(started).value_or("")},
-                             {"message", std::string(started.message())}});
-    return 1;
-  }
+  InitLogging(main.name, main.verbose);
+  RunningProcess running(std::move(main));
+  ABSL_RETURN_IF_ERROR(running.Start(std::move(serving)));
   WaitForTermination();
   running.Stop();
-  return 0;
+  return absl::OkStatus();
+}
+
+int RunService(ServiceMain main) {
+  const absl::Status ended = Serve(std::move(main), [](const Serving& serving) {
+    std::cout << nlohmann::json{{"event", "serving"},
+                                {"address", serving.address},
+                                {"metrics_address", serving.metrics_address}}
+                     .dump()
+              << std::endl;
+  });
+  if (ended.ok()) return 0;
+  LogError("not_started", {{"code", absl::StatusCodeToString(ended.code())},
+                           {"reason", StatusReason(ended).value_or("")},
+                           {"message", std::string(ended.message())}});
+  return 1;
 }
 
 }  // namespace buurtlog::rpc

@@ -1,6 +1,6 @@
-// What the executable of every service does: opens the seams, the data folder and the logs of the
-// services it follows, serves until SIGTERM, drains, ends. A service's main.cc says which flags,
-// which aggregates and how the service is put together.
+// What every process that serves does, the executable of one service as well as `buurtlog serve`: opens the seams, the data
+// folder and the logs of the services it follows, serves until SIGTERM, drains, ends. A service says in a ServedService
+// which aggregates it has, whom it follows and how it is put together.
 #pragma once
 
 #include <memory>
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "libs/eventsourcing/service_node.h"
@@ -21,7 +22,7 @@ inline constexpr absl::Duration kFollowedServiceWaitMax = absl::Minutes(1);
 // Another service, whose log this one follows.
 struct FollowedService {
   std::string service;  // "teams"
-  std::string address;  // "127.0.0.1:7410"
+  std::string address;  // "127.0.0.1:7410"; not used when that service is served by the same process
   void (*register_events)(eventsourcing::EventCodec&) = nullptr;
 };
 
@@ -31,13 +32,8 @@ struct WiredService {
   Service service;
 };
 
-struct ServiceMain {
+struct ServedService {
   std::string service;  // "visits"
-  std::string data_folder;
-  std::string address;
-  std::string metrics_address;  // empty: none
-  bool insecure_dev = false;
-  bool verbose = false;
   std::vector<const eventsourcing::AggregateType*> aggregates;
   std::vector<FollowedService> follows;
   // Adds read models and processes to the node. `followed` are the logs of `follows`, in that
@@ -47,8 +43,28 @@ struct ServiceMain {
       wire;
 };
 
-// Blocks until SIGTERM or SIGINT. Call it before any thread is started. The exit code: 0 after a
-// clean end, 1 when it could not start, with the reason in the log.
+struct ServiceMain {
+  std::string name;  // of the process, for its logs
+  std::string data_folder;
+  std::string address;
+  std::string metrics_address;  // empty: none
+  bool insecure_dev = false;
+  bool verbose = false;
+  std::vector<ServedService> services;  // after those in the same process that they follow
+};
+
+// Where a process serves, once everything in it is ready.
+struct Serving {
+  std::string address;
+  std::string metrics_address;  // empty: none
+};
+
+// Blocks until SIGTERM or SIGINT, or gives why it could not start. Call it before any thread is started. `serving` is called
+// once, when all services are ready, on a thread of the process.
+absl::Status Serve(ServiceMain main, absl::AnyInvocable<void(const Serving&)> serving);
+
+// Serve for a main(): prints {"event":"serving","address":...,"metrics_address":...} as a line on standard output when ready.
+// The exit code: 0 after a clean end, 1 when it could not start, with the reason in the log.
 int RunService(ServiceMain main);
 
 }  // namespace buurtlog::rpc

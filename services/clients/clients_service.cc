@@ -44,6 +44,28 @@ void ClientsService::RegisterTeamEvents(eventsourcing::EventCodec& codec) {
   codec.Register("team", &teams::v1::TeamEvent::default_instance());
 }
 
+std::vector<std::unique_ptr<eventsourcing::ReadModel>> ClientsService::ReadModels() {
+  std::vector<std::unique_ptr<eventsourcing::ReadModel>> models;
+  models.push_back(std::make_unique<ClientCard>());
+  models.push_back(std::make_unique<TeamRegister>());
+  return models;
+}
+
+rpc::ServedService ClientsService::Served(std::string teams_address) {
+  rpc::ServedService served;
+  served.service = "clients";
+  served.aggregates = Aggregates();
+  served.follows = {{"teams", std::move(teams_address), RegisterTeamEvents}};
+  served.wire = [](eventsourcing::ServiceNode& node,
+                   const std::vector<eventsourcing::LogSource>& followed)
+      -> absl::StatusOr<rpc::WiredService> {
+    ABSL_ASSIGN_OR_RETURN(std::shared_ptr<ClientsService> clients, Create(node, followed[0]));
+    rpc::Service service = clients->MakeService();
+    return rpc::WiredService{std::move(clients), std::move(service)};
+  };
+  return served;
+}
+
 absl::StatusOr<std::unique_ptr<ClientsService>> ClientsService::Create(
     eventsourcing::ServiceNode& node, eventsourcing::LogSource teams) {
   std::unique_ptr<ClientsService> service(new ClientsService(node));

@@ -9,6 +9,7 @@
 #include "buurtlog/clients/v1/clients_service.pb.h"
 #include "libs/eventsourcing/service_node.h"
 #include "libs/rpc/service.h"
+#include "libs/rpc/service_main.h"
 #include "services/clients/domain/client.h"
 #include "services/clients/read_models/team_register.h"
 
@@ -25,6 +26,11 @@ class ClientsService {
                                                                 eventsourcing::LogSource teams);
   // What a codec of the log of teams must know.
   static void RegisterTeamEvents(eventsourcing::EventCodec& codec);
+
+  // Fresh read models, for whoever folds the log beside the service.
+  static std::vector<std::unique_ptr<eventsourcing::ReadModel>> ReadModels();
+  // How a process serves it. The address is that of the service it follows.
+  static rpc::ServedService Served(std::string teams_address);
 
   rpc::Service MakeService();
 

@@ -45,6 +45,26 @@ std::vector<const eventsourcing::AggregateType*> TeamsService::Aggregates() {
   return {&TeamAggregate()};
 }
 
+std::vector<std::unique_ptr<eventsourcing::ReadModel>> TeamsService::ReadModels() {
+  std::vector<std::unique_ptr<eventsourcing::ReadModel>> models;
+  models.push_back(std::make_unique<TeamDirectory>());
+  return models;
+}
+
+rpc::ServedService TeamsService::Served() {
+  rpc::ServedService served;
+  served.service = "teams";
+  served.aggregates = Aggregates();
+  served.wire = [](eventsourcing::ServiceNode& node,
+                   const std::vector<eventsourcing::LogSource>&)
+      -> absl::StatusOr<rpc::WiredService> {
+    ABSL_ASSIGN_OR_RETURN(std::shared_ptr<TeamsService> teams, Create(node));
+    rpc::Service service = teams->MakeService();
+    return rpc::WiredService{std::move(teams), std::move(service)};
+  };
+  return served;
+}
+
 absl::StatusOr<std::unique_ptr<TeamsService>> TeamsService::Create(
     eventsourcing::ServiceNode& node) {
   std::unique_ptr<TeamsService> service(new TeamsService(node));

@@ -8,6 +8,7 @@
 #include "buurtlog/teams/v1/teams_service.pb.h"
 #include "libs/eventsourcing/service_node.h"
 #include "libs/rpc/service.h"
+#include "libs/rpc/service_main.h"
 
 namespace buurtlog::teams {
 
@@ -18,6 +19,11 @@ class TeamsService {
   static std::vector<const eventsourcing::AggregateType*> Aggregates();
   // Adds the read model to the node, which is not started yet. Follows no other service.
   static absl::StatusOr<std::unique_ptr<TeamsService>> Create(eventsourcing::ServiceNode& node);
+
+  // Fresh read models, for whoever folds the log beside the service.
+  static std::vector<std::unique_ptr<eventsourcing::ReadModel>> ReadModels();
+  // How a process serves it.
+  static rpc::ServedService Served();
 
   rpc::Service MakeService();
 

@@ -1,12 +1,10 @@
 // The visits service as a process of its own.
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
-#include "libs/base/status_macros.h"
 #include "libs/rpc/service_main.h"
 #include "services/visits/visits_service.h"
 
@@ -19,36 +17,19 @@ ABSL_FLAG(std::string, clients_address, "127.0.0.1:7411", "Host and port of the 
 ABSL_FLAG(bool, insecure_dev, false, "Built-in issuer of tokens, for trying out on loopback only.");
 ABSL_FLAG(bool, verbose, false, "Log every call.");
 
-namespace {
-
-using buurtlog::eventsourcing::LogSource;
-using buurtlog::eventsourcing::ServiceNode;
-using buurtlog::rpc::WiredService;
 using buurtlog::visits::VisitsService;
-
-absl::StatusOr<WiredService> Wire(ServiceNode& node, const std::vector<LogSource>& followed) {
-  ABSL_ASSIGN_OR_RETURN(std::shared_ptr<VisitsService> visits,
-                        VisitsService::Create(node, {followed[0], followed[1]}));
-  buurtlog::rpc::Service service = visits->MakeService();
-  return WiredService{std::move(visits), std::move(service)};
-}
-
-}  // namespace
 
 int main(int argc, char** argv) {
   absl::SetProgramUsageMessage("Serves buurtlog.visits.v1.VisitsService on its log.");
   absl::ParseCommandLine(argc, argv);
   buurtlog::rpc::ServiceMain main;
-  main.service = "visits";
+  main.name = "visits";
   main.data_folder = absl::GetFlag(FLAGS_data);
   main.address = absl::GetFlag(FLAGS_address);
   main.metrics_address = absl::GetFlag(FLAGS_metrics_address);
   main.insecure_dev = absl::GetFlag(FLAGS_insecure_dev);
   main.verbose = absl::GetFlag(FLAGS_verbose);
-  main.aggregates = VisitsService::Aggregates();
-  main.follows = {
-      {"teams", absl::GetFlag(FLAGS_teams_address), VisitsService::RegisterTeamEvents},
-      {"clients", absl::GetFlag(FLAGS_clients_address), VisitsService::RegisterClientEvents}};
-  main.wire = Wire;
+  main.services.push_back(VisitsService::Served(absl::GetFlag(FLAGS_teams_address),
+                                                absl::GetFlag(FLAGS_clients_address)));
   return buurtlog::rpc::RunService(std::move(main));
 }

@@ -67,6 +67,32 @@ void VisitsService::RegisterClientEvents(eventsourcing::EventCodec& codec) {
   codec.Register("client", &clients::v1::ClientEvent::default_instance());
 }
 
+std::vector<std::unique_ptr<eventsourcing::ReadModel>> VisitsService::ReadModels() {
+  std::vector<std::unique_ptr<eventsourcing::ReadModel>> models;
+  models.push_back(std::make_unique<CareRegister>());
+  models.push_back(std::make_unique<DaySheet>());
+  models.push_back(std::make_unique<ClientTimeline>());
+  models.push_back(std::make_unique<TeamHours>());
+  return models;
+}
+
+rpc::ServedService VisitsService::Served(std::string teams_address, std::string clients_address) {
+  rpc::ServedService served;
+  served.service = "visits";
+  served.aggregates = Aggregates();
+  served.follows = {{"teams", std::move(teams_address), RegisterTeamEvents},
+                    {"clients", std::move(clients_address), RegisterClientEvents}};
+  served.wire = [](eventsourcing::ServiceNode& node,
+                   const std::vector<eventsourcing::LogSource>& followed)
+      -> absl::StatusOr<rpc::WiredService> {
+    ABSL_ASSIGN_OR_RETURN(std::shared_ptr<VisitsService> visits,
+                          Create(node, {followed[0], followed[1]}));
+    rpc::Service service = visits->MakeService();
+    return rpc::WiredService{std::move(visits), std::move(service)};
+  };
+  return served;
+}
+
 absl::StatusOr<std::unique_ptr<VisitsService>> VisitsService::Create(
     eventsourcing::ServiceNode& node, const Followed& others) {
   const std::vector<eventsourcing::LogSource> sources = {node.source(), others.teams,

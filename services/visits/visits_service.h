@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
@@ -9,6 +10,7 @@
 #include "buurtlog/visits/v1/visits_service.pb.h"
 #include "libs/eventsourcing/service_node.h"
 #include "libs/rpc/service.h"
+#include "libs/rpc/service_main.h"
 #include "services/visits/domain/visit.h"
 
 namespace buurtlog::visits {
@@ -30,6 +32,11 @@ class VisitsService {
   // Adds the read models and the process to the node, which is not started yet.
   static absl::StatusOr<std::unique_ptr<VisitsService>> Create(eventsourcing::ServiceNode& node,
                                                                const Followed& others);
+
+  // Fresh read models, for whoever folds the log beside the service.
+  static std::vector<std::unique_ptr<eventsourcing::ReadModel>> ReadModels();
+  // How a process serves it. The addresses are those of the services it follows.
+  static rpc::ServedService Served(std::string teams_address, std::string clients_address);
 
   rpc::Service MakeService();
 

@@ -251,8 +251,10 @@ absl::Status Tail(CommandLine& line, const Output& output, const TailOptions& op
     for (Partition p = 0; p < logs.readers[c]->identity().partitions; ++p) {
       ABSL_ASSIGN_OR_RETURN(FoldState head, logs.readers[c]->Head(p));
       const Sequence from = head.next > options.count ? head.next - options.count : 1;
-      ABSL_ASSIGN_OR_RETURN(FoldState at, logs.readers[c]->Seek(p, from));
-      of_log.push_back(std::move(at));
+      if (head.next > 1) {
+        ABSL_ASSIGN_OR_RETURN(head, logs.readers[c]->Seek(p, from));
+      }
+      of_log.push_back(std::move(head));
     }
   }
   ABSL_RETURN_IF_ERROR(ShowNew(logs, chosen, places, options, options.count, output));
