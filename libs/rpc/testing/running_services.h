@@ -99,9 +99,10 @@ class RunningServices {
   template <typename Stub, typename Request, typename Response>
   absl::StatusOr<Response> Call(
       Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-      const std::decay_t<Request>& request, access::v1::Role role = access::v1::ROLE_NURSE) {
+      const std::decay_t<Request>& request, access::v1::Role role = access::v1::ROLE_NURSE,
+      absl::Duration within = kCallMax) {
     grpc::ClientContext context;
-    context.set_deadline(absl::ToChronoTime(SystemClock().Now() + kCallMax));
+    context.set_deadline(absl::ToChronoTime(SystemClock().Now() + within));
     if (role != access::v1::ROLE_UNSPECIFIED) {
       context.AddMetadata("authorization", absl::StrCat("Bearer ", Token(role)));
     }
