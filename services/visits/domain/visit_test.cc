@@ -1,65 +1,26 @@
-#include "services/visits/domain/visit.h"
-
 #include <gtest/gtest.h>
 
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "libs/eventsourcing/testing/scenario.h"
+#include "services/visits/domain/testing/visit_scenario.h"
 
 namespace buurtlog::visits {
 namespace {
 
-using VisitScenario = eventsourcing::testing::Scenario<v1::VisitState, v1::VisitEvent, Evolve>;
-
-constexpr char kVisit[] = "01890000-0000-7000-8000-00000000000a";
-// What a scenario's command, whose key is fixed, makes.
-const std::string kNewVisit = NewVisitId(*ParseUuid("01890000-0000-7000-8000-000000000001"));
-const std::string kNewRecording =
-    NewRecordingId(*ParseUuid("01890000-0000-7000-8000-000000000001"));
-// A scenario's clock stands at 1760000000.
-constexpr int64_t kNow = 1'760'000'000;
-
-ClientFacts InCare() {
-  ClientFacts facts;
-  facts.team_id = "team";
-  facts.members = {{"anna"}, {"bert"}, {"carla", absl::FromUnixSeconds(kNow - 86'400)}};
-  return facts;
-}
-ClientFacts Unknown() { return {}; }
-ClientFacts Ended() {
-  ClientFacts facts = InCare();
-  facts.care_ended_at = absl::FromUnixSeconds(kNow - 7'200);
-  return facts;
-}
-
-std::string At(const std::string& field, int64_t seconds_from_now) {
-  return absl::StrCat(field, " { seconds: ", kNow + seconds_from_now, " } ");
-}
-
-// Begins an hour ago, for 30 minutes.
-std::string Planned() {
-  return absl::StrCat("planned { visit_id: '", kVisit,
-                      "' client_id: 'client' team_id: 'team' nurse_id: 'anna' ",
-                      At("starts_at", -3'600), "duration_minutes: 30 }");
-}
-std::string Realised(const std::string& rest) {
-  return absl::StrCat("realised { visit_id: '", kVisit,
-                      "' client_id: 'client' team_id: 'team' nurse_id: 'anna' ",
-                      "recording_id: 'first' ", rest, "}");
-}
-std::string RealisedAsPlanned() {
-  return Realised(absl::StrCat(At("starts_at", -3'600),
-                               "duration_minutes: 30 basis: RECORDING_BASIS_PLANNED "));
-}
-std::string Cancelled() {
-  return absl::StrCat("cancelled { visit_id: '", kVisit,
-                      "' client_id: 'client' reason: CANCELLATION_REASON_CLIENT_ABSENT }");
-}
-std::string Withdrawn() {
-  return absl::StrCat("withdrawn { visit_id: '", kVisit,
-                      "' client_id: 'client' to_client_id: 'other' to_visit_id: 'there' }");
-}
+using testing::At;
+using testing::Cancelled;
+using testing::Ended;
+using testing::InCare;
+using testing::kNewRecording;
+using testing::kNewVisit;
+using testing::kNow;
+using testing::kVisit;
+using testing::Planned;
+using testing::RealisedAsPlanned;
+using testing::Unknown;
+using testing::VisitScenario;
+using testing::Withdrawn;
 
 std::string Plan(const std::string& rest) {
   return absl::StrCat("client_id: 'client' duration_minutes: 30 ", rest);
@@ -353,216 +314,6 @@ TEST(RecordUnplannedVisitTest, EachRuleOfARecordingHoldsHereToo) {
       .When<v1::RecordUnplannedVisitRequest>(
           absl::StrCat(Unplanned("anna", -60), "second_nurse_id: 'anna'"), InCare())
       .ThenRefused("SAME_NURSE");
-}
-
-std::string Correct(const std::string& rest) {
-  return absl::StrCat("visit_id: '", kVisit,
-                      "' client_id: 'client' corrects_recording_id: 'first' reason: 'typed wrong' ",
-                      rest);
-}
-std::string CorrectedNow(const std::string& rest) {
-  return absl::StrCat("corrected { visit_id: '", kVisit,
-                      "' client_id: 'client' corrects_recording_id: 'first' recording_id: '",
-                      kNewRecording, "' reason: 'typed wrong' ", rest, "}");
-}
-
-TEST(CorrectVisitTest, ACorrectionNamesTheOriginalAndReplacesAllOfIt) {
-  const std::string right = absl::StrCat(At("starts_at", -3'000),
-                                         "duration_minutes: 45 second_nurse_id: 'bert' "
-                                         "report: 'with help' ");
-  VisitScenario()
-      .Given({Planned(), RealisedAsPlanned()})
-      .When<v1::CorrectVisitRequest>(Correct(right), InCare())
-      .Then({CorrectedNow(absl::StrCat(right, "basis: RECORDING_BASIS_DEVIATING "))});
-}
-
-TEST(CorrectVisitTest, CorrectedToThePlanItIsOnThePlannedBasis) {
-  const std::string planned = absl::StrCat(At("starts_at", -3'600), "duration_minutes: 30 ");
-  VisitScenario()
-      .Given({Planned(), Realised(absl::StrCat(At("starts_at", -3'600),
-                                               "duration_minutes: 55 "
-                                               "basis: RECORDING_BASIS_DEVIATING "))})
-      .When<v1::CorrectVisitRequest>(Correct(planned), InCare())
-      .Then({CorrectedNow(absl::StrCat(planned, "basis: RECORDING_BASIS_PLANNED "))});
-}
-
-TEST(CorrectVisitTest, AnUnplannedVisitStaysUnplanned) {
-  const std::string right = absl::StrCat(At("starts_at", -3'600), "duration_minutes: 25 ");
-  VisitScenario()
-      .Given({Realised("duration_minutes: 20 basis: RECORDING_BASIS_UNPLANNED ")})
-      .When<v1::CorrectVisitRequest>(Correct(right), InCare())
-      .Then({CorrectedNow(absl::StrCat(right, "basis: RECORDING_BASIS_UNPLANNED "))});
-}
-
-TEST(CorrectVisitTest, AMovedVisitKeepsItsBasisWhileOnlyItsReportChanges) {
-  const std::string moved = absl::StrCat(At("starts_at", -3'600), "duration_minutes: 30 ");
-  const std::string given =
-      Realised(absl::StrCat(moved, "basis: RECORDING_BASIS_PLANNED corrects_visit_id: 'there' "));
-  VisitScenario()
-      .Given({given})
-      .When<v1::CorrectVisitRequest>(Correct(absl::StrCat(moved, "report: 'new'")), InCare())
-      .Then({CorrectedNow(absl::StrCat(moved, "report: 'new' basis: RECORDING_BASIS_PLANNED "))});
-  const std::string longer = absl::StrCat(At("starts_at", -3'600), "duration_minutes: 31 ");
-  VisitScenario()
-      .Given({given})
-      .When<v1::CorrectVisitRequest>(Correct(longer), InCare())
-      .Then({CorrectedNow(absl::StrCat(longer, "basis: RECORDING_BASIS_DEVIATING "))});
-}
-
-TEST(CorrectVisitTest, OnlyTheNewestRecordingCanBeCorrected) {
-  VisitScenario()
-      .Given({Planned(), RealisedAsPlanned(),
-              "corrected { client_id: 'client' corrects_recording_id: 'first' "
-              "recording_id: 'second' duration_minutes: 31 }"})
-      .When<v1::CorrectVisitRequest>(Correct("duration_minutes: 32"), InCare())
-      .ThenRefused("NOT_THE_NEWEST_RECORDING");
-}
-
-TEST(CorrectVisitTest, OnlyARecordedVisitCanBeCorrected) {
-  const std::string correct = Correct("duration_minutes: 30");
-  VisitScenario()
-      .When<v1::CorrectVisitRequest>(correct, InCare())
-      .ThenFails(absl::StatusCode::kNotFound);
-  VisitScenario()
-      .Given({Planned(), RealisedAsPlanned()})
-      .When<v1::CorrectVisitRequest>(correct, Unknown())
-      .ThenFails(absl::StatusCode::kNotFound);
-  VisitScenario()
-      .Given({Planned()})
-      .When<v1::CorrectVisitRequest>(correct, InCare())
-      .ThenRefused("VISIT_NOT_RECORDED");
-  VisitScenario()
-      .Given({Planned(), Cancelled()})
-      .When<v1::CorrectVisitRequest>(correct, InCare())
-      .ThenRefused("VISIT_CANCELLED");
-  VisitScenario()
-      .Given({Planned(), RealisedAsPlanned(), Withdrawn()})
-      .When<v1::CorrectVisitRequest>(correct, InCare())
-      .ThenRefused("VISIT_WITHDRAWN");
-}
-
-TEST(CorrectVisitTest, EachRuleOfARecordingHoldsHereToo) {
-  const auto refused = [](const std::string& rest, const ClientFacts& facts,
-                          const std::string& reason) {
-    VisitScenario()
-        .Given({Planned(), RealisedAsPlanned()})
-        .When<v1::CorrectVisitRequest>(Correct(rest), facts)
-        .ThenRefused(reason);
-  };
-  refused(At("starts_at", 301), InCare(), "VISIT_IN_FUTURE");
-  refused(At("starts_at", -60), Ended(), "CARE_ENDED");
-  refused(absl::StrCat(At("starts_at", -60), "second_nurse_id: 'zoe'"), InCare(),
-          "NURSE_NOT_IN_TEAM");
-  refused(absl::StrCat(At("starts_at", -60), "second_nurse_id: 'anna'"), InCare(), "SAME_NURSE");
-}
-
-std::string Move(const std::string& to, const std::string& recording) {
-  return absl::StrCat("visit_id: '", kVisit, "' client_id: 'client' to_client_id: '", to,
-                      "' corrects_recording_id: '", recording, "'");
-}
-
-TEST(MoveVisitTest, TheVisitIsWithdrawnWithAllThatIsNeededToRecordItThere) {
-  const std::string went = absl::StrCat(At("starts_at", -3'600),
-                                        "duration_minutes: 55 second_nurse_id: 'bert' "
-                                        "basis: RECORDING_BASIS_DEVIATING report: 'r' ");
-  ClientFacts there = InCare();
-  there.team_id = "team there";
-  VisitScenario()
-      .Given({Planned(), Realised(went)})
-      .When<v1::MoveVisitRequest>(Move("other", "first"), there)
-      .Then({absl::StrCat("withdrawn { visit_id: '", kVisit,
-                          "' client_id: 'client' corrects_recording_id: 'first' ",
-                          "to_client_id: 'other' to_team_id: 'team there' to_visit_id: '",
-                          kNewVisit, "' nurse_id: 'anna' ", went, "}")});
-}
-
-TEST(MoveVisitTest, OnlyARecordedVisitCanBeMoved) {
-  const std::string move = Move("other", "first");
-  VisitScenario().When<v1::MoveVisitRequest>(move, InCare()).ThenFails(absl::StatusCode::kNotFound);
-  VisitScenario()
-      .Given({Planned()})
-      .When<v1::MoveVisitRequest>(move, InCare())
-      .ThenRefused("VISIT_NOT_RECORDED");
-  VisitScenario()
-      .Given({Planned(), Cancelled()})
-      .When<v1::MoveVisitRequest>(move, InCare())
-      .ThenRefused("VISIT_CANCELLED");
-  VisitScenario()
-      .Given({Planned(), RealisedAsPlanned(), Withdrawn()})
-      .When<v1::MoveVisitRequest>(move, InCare())
-      .ThenRefused("VISIT_WITHDRAWN");
-}
-
-TEST(MoveVisitTest, TheClientItMovesToMustBeAnotherInCareOfTheNursesTeam) {
-  const auto given = [] { return VisitScenario().Given({Planned(), RealisedAsPlanned()}); };
-  given().When<v1::MoveVisitRequest>(Move("client", "first"), InCare()).ThenRefused("SAME_CLIENT");
-  given()
-      .When<v1::MoveVisitRequest>(Move("other", "first"), Unknown())
-      .ThenFails(absl::StatusCode::kNotFound);
-  given().When<v1::MoveVisitRequest>(Move("other", "first"), Ended()).ThenRefused("CARE_ENDED");
-  given()
-      .When<v1::MoveVisitRequest>(Move("other", "older"), InCare())
-      .ThenRefused("NOT_THE_NEWEST_RECORDING");
-  ClientFacts elsewhere = InCare();
-  elsewhere.members = {{"zoe"}};
-  given()
-      .When<v1::MoveVisitRequest>(Move("other", "first"), elsewhere)
-      .ThenRefused("NURSE_NOT_IN_TEAM");
-}
-
-std::string RecordMoved() {
-  return absl::StrCat("visit_id: '", kVisit,
-                      "' client_id: 'other' team_id: 'team' nurse_id: 'anna' ",
-                      "second_nurse_id: 'bert' ", At("starts_at", -3'600),
-                      "duration_minutes: 55 basis: RECORDING_BASIS_DEVIATING report: 'r' ",
-                      "corrects_visit_id: 'wrong' ");
-}
-
-TEST(RecordMovedVisitTest, TheSameMinutesAreRecordedAndTheWithdrawnVisitIsNamed) {
-  VisitScenario()
-      .WhenDecidedBy<v1::RecordMovedVisit>(Decide, RecordMoved())
-      .Then({absl::StrCat("realised { ", RecordMoved(), "recording_id: '", kNewRecording, "' }")});
-}
-
-TEST(RecordMovedVisitTest, ItIsRecordedOnce) {
-  VisitScenario()
-      .Given({RealisedAsPlanned()})
-      .WhenDecidedBy<v1::RecordMovedVisit>(Decide, RecordMoved())
-      .ThenFails(absl::StatusCode::kAlreadyExists);
-}
-
-std::string Cancel(const std::string& client) {
-  return absl::StrCat("visit_id: '", kVisit, "' client_id: '", client,
-                      "' reason: CANCELLATION_REASON_CLIENT_ABSENT");
-}
-
-TEST(CancelVisitTest, APlannedVisitIsCancelledWithAReason) {
-  VisitScenario()
-      .Given({Planned()})
-      .WhenDecidedBy<v1::CancelVisitRequest>(Decide, Cancel("client"))
-      .Then({Cancelled()});
-}
-
-TEST(CancelVisitTest, OnlyAPlannedVisitCanBeCancelled) {
-  VisitScenario()
-      .WhenDecidedBy<v1::CancelVisitRequest>(Decide, Cancel("client"))
-      .ThenFails(absl::StatusCode::kNotFound);
-  VisitScenario()
-      .Given({Planned()})
-      .WhenDecidedBy<v1::CancelVisitRequest>(Decide, Cancel("other"))
-      .ThenFails(absl::StatusCode::kNotFound);
-  VisitScenario()
-      .Given({Planned(), Cancelled()})
-      .WhenDecidedBy<v1::CancelVisitRequest>(Decide, Cancel("client"))
-      .ThenRefused("VISIT_CANCELLED");
-  VisitScenario()
-      .Given({Planned(), RealisedAsPlanned()})
-      .WhenDecidedBy<v1::CancelVisitRequest>(Decide, Cancel("client"))
-      .ThenRefused("VISIT_ALREADY_RECORDED");
-  VisitScenario()
-      .Given({Planned(), RealisedAsPlanned(), Withdrawn()})
-      .WhenDecidedBy<v1::CancelVisitRequest>(Decide, Cancel("client"))
-      .ThenRefused("VISIT_WITHDRAWN");
 }
 
 }  // namespace
