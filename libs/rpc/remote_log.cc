@@ -154,6 +154,8 @@ class RemoteLog final : public eventlog::LogReader {
   // Of an attempt, from a thread of gRPC's.
   void Received(Attempt& attempt, const LanePtr& lane, WatchResponse& response);
   void Ended(Attempt& attempt, const LanePtr& lane, const absl::Status& status);
+  // The last that an attempt says; the destructor waits for it.
+  void Gone();
 
  private:
   absl::Status CheckPartition(Partition partition) const {
@@ -217,8 +219,13 @@ class Attempt final : public grpc::ClientReadReactor<WatchResponse> {
     log_.Received(*this, lane_, response_);
   }
   void OnDone(const grpc::Status& status) override {
-    log_.Ended(*this, lane_, FromGrpc(status));
+    RemoteLog& log = log_;
+    log.Ended(*this, lane_, FromGrpc(status));
+    // The context holds the channel, and gRPC cannot take down the last channel on this, a thread
+    // of its own. So it goes first, and the log, which may be waiting to let go of the channel
+    // elsewhere, is told afterwards.
     delete this;
+    log.Gone();
   }
 
   RemoteLog& log_;
@@ -406,7 +413,9 @@ void RemoteLog::Ended(Attempt& attempt, const LanePtr& lane, const absl::Status&
   }
   // Who waits for news hears of the end too.
   if (changed) watchers_.Notify({lane->partition});
-  // Last: the destructor waits for it.
+}
+
+void RemoteLog::Gone() {
   absl::MutexLock lock(&mutex_);
   --attempts_;
 }
