@@ -106,6 +106,8 @@ class RunningProcess {
   void Stop() {
     readiness_.reset();
     host_->Drain();
+    // All of them first: followers read the logs of other nodes.
+    for (const auto& node : nodes_) node->Stop();
     LogInfo("stopped");
   }
 

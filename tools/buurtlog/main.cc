@@ -60,13 +60,6 @@ int Main(int argc, char** argv) {
 
 }  // namespace
 
-std::function<void()> Runs(CommandLine& line, std::function<absl::Status(CommandLine&, const Output&)> body) {
-  return [&line, body = std::move(body)] {
-    const Output output = line.MakeOutput();
-    if (absl::Status status = body(line, output); !status.ok()) line.exit_code = output.Error(status);
-  };
-}
-
 }  // namespace buurtlog::command
 
 int main(int argc, char** argv) {

@@ -118,22 +118,30 @@ absl::Status Rebuild(CommandLine& line, const Output& output) {
   return rpc::FromGrpc(stream->Finish());
 }
 
+// Reads every partition to its end, or to the first damage in it. All that is damaged is named.
 absl::Status VerifyChains(const OpenLogs& logs, const Output& output, uint64_t& entries) {
+  absl::Status damage;
   for (const auto& reader : logs.readers) {
+    const std::string& service = reader->identity().service;
     for (uint32_t p = 0; p < reader->identity().partitions; ++p) {
       eventlog::FoldState at = eventlog::InitialFoldState(reader->identity(), p);
-      uint64_t before = 0;
-      do {
+      absl::Status read;
+      for (uint64_t before = 0; read.ok() && at.next != before;) {
         before = at.next;
-        ABSL_RETURN_IF_ERROR(reader->Read(p, at, {.entries_max = 65'536, .bytes_max = 32 << 20},
-                                          [](const eventlog::EntryView&) { return absl::OkStatus(); }));
-        output.Progress(absl::StrCat("chain of ", reader->identity().service, "/", p, ": ", Grouped(at.next - 1), " entries"));
-      } while (at.next != before);
+        read = reader->Read(p, at, {.entries_max = 65'536, .bytes_max = 32 << 20},
+                            [](const eventlog::EntryView&) { return absl::OkStatus(); });
+        output.Progress(absl::StrCat("chain of ", service, "/", p, ": ", Grouped(at.next - 1), " entries"));
+      }
       entries += at.next - 1;
+      if (read.ok()) continue;
+      output.ProgressEnd();
+      const std::string place = absl::StrCat("log of ", service, ": ", read.message());
+      output.Line(absl::StrCat("  ", output.Bad("DAMAGED"), "  ", place));
+      if (damage.ok()) damage = absl::Status(read.code(), place);
     }
   }
   output.ProgressEnd();
-  return absl::OkStatus();
+  return damage;
 }
 
 absl::Status Verify(CommandLine& line, const Output& output) {
