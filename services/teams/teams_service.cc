@@ -55,9 +55,9 @@ rpc::ServedService TeamsService::Served() {
   rpc::ServedService served;
   served.service = "teams";
   served.aggregates = Aggregates();
-  served.wire = [](eventsourcing::ServiceNode& node,
-                   const std::vector<eventsourcing::LogSource>&)
-      -> absl::StatusOr<rpc::WiredService> {
+  served.wire =
+      [](eventsourcing::ServiceNode& node,
+         const std::vector<eventsourcing::LogSource>&) -> absl::StatusOr<rpc::WiredService> {
     ABSL_ASSIGN_OR_RETURN(std::shared_ptr<TeamsService> teams, Create(node));
     rpc::Service service = teams->MakeService();
     return rpc::WiredService{std::move(teams), std::move(service)};
