@@ -10,6 +10,12 @@
 
 namespace buurtlog::command {
 
+absl::Status OfLog(const std::string& service, const absl::Status& status) {
+  absl::Status named(status.code(), absl::StrCat("log of ", service, ": ", status.message()));
+  status.ForEachPayload([&named](absl::string_view type, const absl::Cord& payload) { named.SetPayload(type, payload); });
+  return named;
+}
+
 const std::vector<CatalogueEntry>& Catalogue() {
   static const auto* const entries = new std::vector<CatalogueEntry>{
       {"teams", teams::TeamsService::Aggregates(), teams::TeamsService::ReadModels},
@@ -28,7 +34,7 @@ absl::StatusOr<OpenLogs> OpenLogsOf(const std::string& data_folder, Scheduler& s
       return absl::NotFoundError(absl::StrCat("there is no log of ", entry.service, " in ", data_folder,
                                               "; `buurtlog region` makes a region, --data names another folder"));
     }
-    ABSL_RETURN_IF_ERROR(reader.status());
+    if (!reader.ok()) return OfLog(entry.service, reader.status());
     auto codec = std::make_unique<eventsourcing::EventCodec>(entry.service);
     for (const eventsourcing::AggregateType* type : entry.aggregates) codec->Register(type->category, type->event);
     logs.sources.push_back({reader->get(), codec.get()});

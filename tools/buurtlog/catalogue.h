@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "libs/base/scheduler.h"
 #include "libs/eventlog/event_log.h"
@@ -20,6 +21,9 @@ struct CatalogueEntry {
 };
 // In the order in which services depend on each other's events.
 const std::vector<CatalogueEntry>& Catalogue();
+
+// The same error, saying whose log it is about.
+absl::Status OfLog(const std::string& service, const absl::Status& status);
 
 // The logs of a data folder, opened for reading beside whoever writes them.
 struct OpenLogs {

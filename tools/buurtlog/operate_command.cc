@@ -135,9 +135,9 @@ absl::Status VerifyChains(const OpenLogs& logs, const Output& output, uint64_t& 
       entries += at.next - 1;
       if (read.ok()) continue;
       output.ProgressEnd();
-      const std::string place = absl::StrCat("log of ", service, ": ", read.message());
-      output.Line(absl::StrCat("  ", output.Bad("DAMAGED"), "  ", place));
-      if (damage.ok()) damage = absl::Status(read.code(), place);
+      read = OfLog(service, read);
+      output.Line(absl::StrCat("  ", output.Bad("DAMAGED"), "  ", read.message()));
+      damage.Update(read);
     }
   }
   output.ProgressEnd();
