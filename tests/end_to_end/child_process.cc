@@ -40,14 +40,16 @@ absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& words, int out, int 
   arguments.push_back(nullptr);
   std::vector<char*> variables;
   for (char** at = environ; *at != nullptr; ++at) variables.push_back(*at);
-  for (const std::string& variable : environment) variables.push_back(const_cast<char*>(variable.c_str()));
+  for (const std::string& variable : environment)
+    variables.push_back(const_cast<char*>(variable.c_str()));
   variables.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
   if (err >= 0) posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
   pid_t pid = -1;
-  const int failed = posix_spawnp(&pid, arguments[0], &actions, nullptr, arguments.data(), variables.data());
+  const int failed =
+      posix_spawnp(&pid, arguments[0], &actions, nullptr, arguments.data(), variables.data());
   posix_spawn_file_actions_destroy(&actions);
   if (failed != 0) return absl::NotFoundError(absl::StrCat("cannot start ", words.front()));
   return pid;
@@ -62,7 +64,8 @@ int WaitFor(pid_t pid) {
 
 }  // namespace
 
-absl::StatusOr<ProgramResult> RunProgram(const std::vector<std::string>& words, absl::Duration timeout,
+absl::StatusOr<ProgramResult> RunProgram(const std::vector<std::string>& words,
+                                         absl::Duration timeout,
                                          const std::vector<std::string>& environment) {
   const Pipe out = MakePipe();
   const Pipe err = MakePipe();
@@ -95,7 +98,9 @@ absl::StatusOr<ProgramResult> RunProgram(const std::vector<std::string>& words, 
   close(err.read);
   ABSL_RETURN_IF_ERROR(pid.status());
   result.exit_code = WaitFor(*pid);
-  if (late) return absl::DeadlineExceededError(absl::StrCat(words.front(), " took too long; it said: ", result.out, result.err));
+  if (late)
+    return absl::DeadlineExceededError(
+        absl::StrCat(words.front(), " took too long; it said: ", result.out, result.err));
   return result;
 }
 
@@ -111,7 +116,9 @@ absl::StatusOr<ChildProcess> ChildProcess::Start(const std::vector<std::string>&
 }
 
 ChildProcess::ChildProcess(ChildProcess&& other) noexcept
-    : pid_(std::exchange(other.pid_, -1)), out_(std::exchange(other.out_, -1)), waiting_(std::move(other.waiting_)) {}
+    : pid_(std::exchange(other.pid_, -1)),
+      out_(std::exchange(other.out_, -1)),
+      waiting_(std::move(other.waiting_)) {}
 
 ChildProcess& ChildProcess::operator=(ChildProcess&& other) noexcept {
   std::swap(pid_, other.pid_);
@@ -138,7 +145,8 @@ absl::StatusOr<std::string> ChildProcess::ReadLine(absl::Duration timeout) {
     }
     const int left = static_cast<int>(absl::ToInt64Milliseconds(deadline - absl::Now()));
     pollfd end{out_, POLLIN, 0};
-    if (left <= 0 || poll(&end, 1, left) == 0) return absl::DeadlineExceededError("the program said nothing in time");
+    if (left <= 0 || poll(&end, 1, left) == 0)
+      return absl::DeadlineExceededError("the program said nothing in time");
     std::array<char, 4096> buffer;
     const ssize_t got = read(out_, buffer.data(), buffer.size());
     if (got <= 0) return absl::OutOfRangeError("the program has ended");
@@ -160,8 +168,10 @@ int64_t ChildProcess::PeakMemoryBytes() const {
   std::ifstream status(absl::StrCat("/proc/", pid_, "/status"));
   for (std::string line; std::getline(status, line);) {
     int64_t kilobytes = 0;
-    const std::vector<std::string> words = absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());
-    if (words.size() >= 2 && words[0] == "VmHWM:" && absl::SimpleAtoi(words[1], &kilobytes)) return kilobytes * 1024;
+    const std::vector<std::string> words =
+        absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());
+    if (words.size() >= 2 && words[0] == "VmHWM:" && absl::SimpleAtoi(words[1], &kilobytes))
+      return kilobytes * 1024;
   }
   return -1;
 }

@@ -18,7 +18,8 @@ struct ProgramResult {
 };
 
 // Runs a program to its end. DEADLINE_EXCEEDED (and killed) when it takes longer than `timeout`.
-absl::StatusOr<ProgramResult> RunProgram(const std::vector<std::string>& words, absl::Duration timeout,
+absl::StatusOr<ProgramResult> RunProgram(const std::vector<std::string>& words,
+                                         absl::Duration timeout,
                                          const std::vector<std::string>& environment = {});
 
 // Runs until it is told to stop; killed when destroyed.

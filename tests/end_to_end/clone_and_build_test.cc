@@ -1,4 +1,5 @@
-// OPS-01: a stranger clones, configures and builds with the documented commands, and nothing is fetched on the way.
+// OPS-01: a stranger clones, configures and builds with the documented commands, and nothing is
+// fetched on the way.
 #include <gtest/gtest.h>
 
 #include <iostream>
@@ -16,26 +17,33 @@ TEST(CloneAndBuildTest, OPS_01_AFreshCloneBuildsWithTheDocumentedCommandsAndWith
   TemporaryFolder folder;
   const std::string clone = absl::StrCat(folder.path(), "/buurtlog");
   // Whatever tried to download would meet a proxy that is not there.
-  const std::vector<std::string> no_network = {"http_proxy=http://127.0.0.1:9", "https_proxy=http://127.0.0.1:9",
-                                               "HTTPS_PROXY=http://127.0.0.1:9", "ALL_PROXY=http://127.0.0.1:9"};
+  const std::vector<std::string> no_network = {
+      "http_proxy=http://127.0.0.1:9", "https_proxy=http://127.0.0.1:9",
+      "HTTPS_PROXY=http://127.0.0.1:9", "ALL_PROXY=http://127.0.0.1:9"};
   auto run = [&](const std::vector<std::string>& words, absl::Duration most) {
     absl::StatusOr<ProgramResult> result = RunProgram(words, most, no_network);
     ASSERT_TRUE(result.ok()) << result.status();
     ASSERT_EQ(result->exit_code, 0) << result->out << result->err;
   };
   const absl::Time begin = absl::Now();
-  run({"git", "clone", "--quiet", "--depth", "1", absl::StrCat("file://", BUURTLOG_SOURCE_DIR), clone}, absl::Minutes(1));
+  run({"git", "clone", "--quiet", "--depth", "1", absl::StrCat("file://", BUURTLOG_SOURCE_DIR),
+       clone},
+      absl::Minutes(1));
   const auto readme = SystemFiles().Read(absl::StrCat(clone, "/README.md"));
   ASSERT_TRUE(readme.ok()) << readme.status();
   for (const char* command : {"./run", "./test"}) {
     EXPECT_TRUE(absl::StrContains(*readme, command));
     run({"bash", "-n", absl::StrCat(clone, "/", command)}, absl::Seconds(10));
   }
-  run({"cmake", "-S", clone, "-B", absl::StrCat(clone, "/build/dev"), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Dev"}, absl::Minutes(2));
-  run({"cmake", "--build", absl::StrCat(clone, "/build/dev"), "--target", "buurtlog"}, absl::Minutes(14));
+  run({"cmake", "-S", clone, "-B", absl::StrCat(clone, "/build/dev"), "-G", "Ninja",
+       "-DCMAKE_BUILD_TYPE=Dev"},
+      absl::Minutes(2));
+  run({"cmake", "--build", absl::StrCat(clone, "/build/dev"), "--target", "buurtlog"},
+      absl::Minutes(14));
   run({absl::StrCat(clone, "/build/dev/bin/buurtlog"), "--help"}, absl::Seconds(10));
   // With the compiler's cache as this machine has it; ./test prints the time of the whole.
-  std::cout << "OPS-01: clone, configure and build: " << absl::ToInt64Seconds(absl::Now() - begin) << " s\n";
+  std::cout << "OPS-01: clone, configure and build: " << absl::ToInt64Seconds(absl::Now() - begin)
+            << " s\n";
 }
 
 }  // namespace

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "buurtlog/log/v1/log_service.grpc.pb.h"
 #include "absl/synchronization/blocking_counter.h"
+#include "buurtlog/log/v1/log_service.grpc.pb.h"
 #include "libs/base/care_day.h"
 #include "libs/base/refusal.h"
 #include "libs/base/scheduler.h"
@@ -56,10 +56,11 @@ std::vector<clients::v1::ClientEvent> EventsOfClients(const Session& follower) {
 }
 
 // The thin news: whose care, by which team, and nothing about the person.
-bool SeesCareStarted(const std::vector<clients::v1::ClientEvent>& events, const std::string& client_id,
-                     const std::string& team_id) {
+bool SeesCareStarted(const std::vector<clients::v1::ClientEvent>& events,
+                     const std::string& client_id, const std::string& team_id) {
   return std::any_of(events.begin(), events.end(), [&](const clients::v1::ClientEvent& event) {
-    return event.care_started().client_id() == client_id && event.care_started().team_id() == team_id &&
+    return event.care_started().client_id() == client_id &&
+           event.care_started().team_id() == team_id &&
            event.care_started().referrer_kind() == clients::v1::REFERRER_KIND_GP;
   });
 }
@@ -88,7 +89,8 @@ TEST_F(NurseStoriesTest, NUR_02_AReferredClientIsTakenInAndTheReferrerHears) {
   for (const auto& position : team_.written()) {
     if (position.service() == "clients") *request.add_min_position() = position;
   }
-  const auto client = Expect(Caller<ClientsService>(nurse)(&ClientsService::Stub::GetClient, request)).client();
+  const auto client =
+      Expect(Caller<ClientsService>(nurse)(&ClientsService::Stub::GetClient, request)).client();
   EXPECT_EQ(client.responsible_nurse_id(), team_.nurse_id(0));
   EXPECT_EQ(client.wishes_size(), 1);
 
@@ -98,8 +100,12 @@ TEST_F(NurseStoriesTest, NUR_02_AReferredClientIsTakenInAndTheReferrerHears) {
   hand_over.set_client_id(client_id);
   hand_over.set_nurse_id(team_.nurse_id(1));
   *request.add_min_position() =
-      Expect(Caller<ClientsService>(nurse)(&ClientsService::Stub::HandOverClient, hand_over)).receipt().position();
-  EXPECT_EQ(Expect(Caller<ClientsService>(nurse)(&ClientsService::Stub::GetClient, request)).client().responsible_nurse_id(),
+      Expect(Caller<ClientsService>(nurse)(&ClientsService::Stub::HandOverClient, hand_over))
+          .receipt()
+          .position();
+  EXPECT_EQ(Expect(Caller<ClientsService>(nurse)(&ClientsService::Stub::GetClient, request))
+                .client()
+                .responsible_nurse_id(),
             team_.nurse_id(1));
 }
 
@@ -107,14 +113,16 @@ TEST_F(NurseStoriesTest, NUR_06_AVisitThatWasNeverPlannedIsRecordedAfterTheFact)
   const std::string client_id = team_.TakeClientIn();
   visits::v1::RecordUnplannedVisitRequest request;
   request.mutable_header()->set_idempotency_key(NewKey());
-  for (const auto& position : team_.written()) *request.mutable_header()->add_min_position() = position;
+  for (const auto& position : team_.written())
+    *request.mutable_header()->add_min_position() = position;
   request.set_client_id(client_id);
   request.set_nurse_id(team_.nurse_id(1));
   *request.mutable_starts_at() = ProtoTime(SystemClock().Now() - absl::Hours(1));
   request.set_duration_minutes(20);
   request.set_report("Called by the family, fell beside the bed, not hurt.");
   const Session nurse = team_.Nurse(1);
-  const auto recorded = Expect(Caller<VisitsService>(nurse)(&Visits::RecordUnplannedVisit, request));
+  const auto recorded =
+      Expect(Caller<VisitsService>(nurse)(&Visits::RecordUnplannedVisit, request));
   team_.Remember(recorded.receipt());
   const auto timeline = team_.Timeline(client_id);
   ASSERT_EQ(timeline.entries_size(), 1);
@@ -123,8 +131,8 @@ TEST_F(NurseStoriesTest, NUR_06_AVisitThatWasNeverPlannedIsRecordedAfterTheFact)
   EXPECT_EQ(timeline.entries(0).actor_id(), team_.nurse_id(1));
 }
 
-visits::v1::ConfirmDayRequest ConfirmationOf(const visits::v1::GetDaySheetResponse& sheet, const std::string& nurse_id,
-                                             const std::string& date) {
+visits::v1::ConfirmDayRequest ConfirmationOf(const visits::v1::GetDaySheetResponse& sheet,
+                                             const std::string& nurse_id, const std::string& date) {
   visits::v1::ConfirmDayRequest request;
   request.mutable_header()->set_idempotency_key(NewKey());
   request.set_nurse_id(nurse_id);
@@ -139,8 +147,11 @@ visits::v1::ConfirmDayRequest ConfirmationOf(const visits::v1::GetDaySheetRespon
 }
 
 TEST_F(NurseStoriesTest, NUR_07_ADayOfNineVisitsIsConfirmedWithOneCommand) {
-  // Nine visits of ten minutes on one day, whatever the time of day: the last hours of the day before, when that is over.
-  const absl::Duration ago = SystemClock().Now() - (StartOfCareDay(TeamAtWork::Day(absl::ZeroDuration())) - absl::Hours(4));
+  // Nine visits of ten minutes on one day, whatever the time of day: the last hours of the day
+  // before, when that is over.
+  const absl::Duration ago =
+      SystemClock().Now() -
+      (StartOfCareDay(TeamAtWork::Day(absl::ZeroDuration())) - absl::Hours(4));
   for (int i = 0; i < 9; ++i) team_.Plan(team_.TakeClientIn(), 2, ago - absl::Minutes(15 * i), 10);
   const absl::CivilDay day = TeamAtWork::Day(ago);
   const auto sheet = team_.DaySheet(2, day);
@@ -151,12 +162,14 @@ TEST_F(NurseStoriesTest, NUR_07_ADayOfNineVisitsIsConfirmedWithOneCommand) {
   const auto request = ConfirmationOf(sheet, team_.nurse_id(2), CareDayText(day));
   const auto confirmed = Expect(Caller<VisitsService>(nurse)(&Visits::ConfirmDay, request));
   ASSERT_EQ(confirmed.visits_size(), 9);
-  for (const auto& visit : confirmed.visits()) EXPECT_TRUE(visit.result().has_receipt()) << visit.DebugString();
+  for (const auto& visit : confirmed.visits())
+    EXPECT_TRUE(visit.result().has_receipt()) << visit.DebugString();
 
   // The team's hours follow within 2 seconds without being asked to wait.
   const absl::Time begin = absl::Now();
   uint64_t minutes = 0;
-  while (minutes != 90 && absl::Now() < begin + absl::Seconds(2)) minutes = team_.Hours(day, day).minutes();
+  while (minutes != 90 && absl::Now() < begin + absl::Seconds(2))
+    minutes = team_.Hours(day, day).minutes();
   EXPECT_EQ(minutes, 90);
 
   // Said again: the same nine receipts, nothing more.
@@ -205,7 +218,8 @@ TEST_F(NurseStoriesTest, NUR_08_ALongerVisitWithAColleagueCountsTwiceOnlyWithThe
   request.set_duration_minutes(40);
   request.set_second_nurse_id(team_.nurse_id(3));
   const Session session = team_.Nurse(0);
-  team_.Remember(Expect(Caller<VisitsService>(session)(&Visits::RecordUnplannedVisit, request)).receipt());
+  team_.Remember(
+      Expect(Caller<VisitsService>(session)(&Visits::RecordUnplannedVisit, request)).receipt());
   EXPECT_NEAR(static_cast<double>(team_.Hours(from, to).minutes()), 55 + 80, 1);
 }
 
@@ -217,7 +231,8 @@ TEST_F(NurseStoriesTest, NUR_11_AVisitOnTheWrongClientMovesAndBothTimelinesAreRi
   const absl::CivilDay day = TeamAtWork::Day(ago);
   const Session nurse = team_.Nurse(0);
   const auto confirmed = Expect(Caller<VisitsService>(nurse)(
-      &Visits::ConfirmDay, ConfirmationOf(team_.DaySheet(0, day), team_.nurse_id(0), CareDayText(day))));
+      &Visits::ConfirmDay,
+      ConfirmationOf(team_.DaySheet(0, day), team_.nurse_id(0), CareDayText(day))));
   ASSERT_EQ(confirmed.visits_size(), 1);
   team_.Remember(confirmed.visits(0).result().receipt());
   EXPECT_EQ(team_.Hours(day, day).minutes(), 30);
@@ -243,7 +258,8 @@ TEST_F(NurseStoriesTest, NUR_11_AVisitOnTheWrongClientMovesAndBothTimelinesAreRi
     if (entry.event().has_withdrawn()) withdrawn = &entry;
   }
   ASSERT_NE(withdrawn, nullptr);
-  EXPECT_EQ(withdrawn->event().withdrawn().corrects_recording_id(), confirmed.visits(0).recording_id());
+  EXPECT_EQ(withdrawn->event().withdrawn().corrects_recording_id(),
+            confirmed.visits(0).recording_id());
   EXPECT_EQ(team_.Hours(day, day).minutes(), 30);
 }
 
@@ -269,7 +285,8 @@ TEST_F(NurseStoriesTest, TwoClientsRacingOnOneVisitGiveOneDecisionForEachVersion
         request.set_client_id(client_id);
         *request.mutable_starts_at() = sheet.visits(0).starts_at();
         request.set_duration_minutes(31 + static_cast<uint32_t>(i));
-        answers[static_cast<size_t>(i)] = Caller<VisitsService>(session)(&Visits::RecordVisit, request);
+        answers[static_cast<size_t>(i)] =
+            Caller<VisitsService>(session)(&Visits::RecordVisit, request);
         left.DecrementCount();
       });
     }

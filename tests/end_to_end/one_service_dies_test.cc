@@ -1,4 +1,5 @@
-// OPS-06: every service as a process of its own; one is killed in the middle of a load, the others go on, and it catches up.
+// OPS-06: every service as a process of its own; one is killed in the middle of a load, the others
+// go on, and it catches up.
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -52,11 +53,14 @@ class OneServiceDiesTest : public ::testing::Test {
   static constexpr size_t kVisits = 2;
 
   void Start(size_t service) {
-    static constexpr const char* kPrograms[] = {"buurtlog-teams", "buurtlog-clients", "buurtlog-visits"};
-    std::vector<std::string> words = {Program(kPrograms[service]), absl::StrCat("--data=", folder_.path()),
-                                      absl::StrCat("--address=", addresses_[service]), "--insecure_dev"};
+    static constexpr const char* kPrograms[] = {"buurtlog-teams", "buurtlog-clients",
+                                                "buurtlog-visits"};
+    std::vector<std::string> words = {
+        Program(kPrograms[service]), absl::StrCat("--data=", folder_.path()),
+        absl::StrCat("--address=", addresses_[service]), "--insecure_dev"};
     if (service != kTeams) words.push_back(absl::StrCat("--teams_address=", addresses_[kTeams]));
-    if (service == kVisits) words.push_back(absl::StrCat("--clients_address=", addresses_[kClients]));
+    if (service == kVisits)
+      words.push_back(absl::StrCat("--clients_address=", addresses_[kClients]));
     absl::StatusOr<ChildProcess> process = ChildProcess::Start(words);
     ASSERT_TRUE(process.ok()) << process.status();
     processes_[service].emplace(*std::move(process));
@@ -65,7 +69,8 @@ class OneServiceDiesTest : public ::testing::Test {
   }
 
   Session At(size_t service) const {
-    const auto who = command::SignInAs(addresses_[service], people_[0].person_id.ToString(), absl::Seconds(20));
+    const auto who =
+        command::SignInAs(addresses_[service], people_[0].person_id.ToString(), absl::Seconds(20));
     EXPECT_TRUE(who.ok()) << who.status();
     return Session::At(addresses_[service], who.ok() ? who->token : "", absl::Seconds(20));
   }
@@ -83,12 +88,14 @@ class OneServiceDiesTest : public ::testing::Test {
       member.set_qualification(teams::v1::QUALIFICATION_NURSE);
     }
     const Session session = At(kTeams);
-    return Expect(Caller<teams::v1::TeamsService>(session)(&teams::v1::TeamsService::Stub::FormTeam, request))
+    return Expect(Caller<teams::v1::TeamsService>(session)(&teams::v1::TeamsService::Stub::FormTeam,
+                                                           request))
         .receipt()
         .position();
   }
 
-  absl::StatusOr<clients::v1::TakeClientInResponse> TakeIn(const Session& session, const std::string& bsn,
+  absl::StatusOr<clients::v1::TakeClientInResponse> TakeIn(const Session& session,
+                                                           const std::string& bsn,
                                                            const type::v1::Position& team) {
     clients::v1::TakeClientInRequest request;
     request.mutable_header()->set_idempotency_key(NewKey());
@@ -105,13 +112,15 @@ class OneServiceDiesTest : public ::testing::Test {
     return Caller<ClientsService>(session)(&ClientsService::Stub::TakeClientIn, request);
   }
 
-  visits::v1::RecordUnplannedVisitRequest Visit(const std::string& client_id, const type::v1::Position& client, int i) {
+  visits::v1::RecordUnplannedVisitRequest Visit(const std::string& client_id,
+                                                const type::v1::Position& client, int i) {
     visits::v1::RecordUnplannedVisitRequest request;
     request.mutable_header()->set_idempotency_key(NewKey());
     *request.mutable_header()->add_min_position() = client;
     request.set_client_id(client_id);
     request.set_nurse_id(people_[0].person_id.ToString());
-    *request.mutable_starts_at() = ProtoTime(SystemClock().Now() - absl::Hours(40) + absl::Minutes(10 * i));
+    *request.mutable_starts_at() =
+        ProtoTime(SystemClock().Now() - absl::Hours(40) + absl::Minutes(10 * i));
     request.set_duration_minutes(10);
     return request;
   }
@@ -133,7 +142,9 @@ TEST_F(OneServiceDiesTest, OPS_06_OneServiceIsKilledTheOthersGoOnAndItCatchesUp)
   const Session visits_session = At(kVisits);
 
   // A load of visits, and the kill in its middle: the command under way is not answered.
-  std::vector<std::pair<visits::v1::RecordUnplannedVisitRequest, visits::v1::RecordUnplannedVisitResponse>> acknowledged;
+  std::vector<
+      std::pair<visits::v1::RecordUnplannedVisitRequest, visits::v1::RecordUnplannedVisitResponse>>
+      acknowledged;
   std::optional<visits::v1::RecordUnplannedVisitRequest> unanswered;
   for (int i = 0; !unanswered.has_value() && i < 1'000; ++i) {
     auto request = Visit(first.client_id(), first.receipt().position(), i);
@@ -155,13 +166,15 @@ TEST_F(OneServiceDiesTest, OPS_06_OneServiceIsKilledTheOthersGoOnAndItCatchesUp)
   Start(kVisits);
   const Session again = At(kVisits);
   for (const auto& [request, response] : acknowledged) {
-    EXPECT_EQ(Expect(Caller<VisitsService>(again)(&Visits::RecordUnplannedVisit, request)).SerializeAsString(),
+    EXPECT_EQ(Expect(Caller<VisitsService>(again)(&Visits::RecordUnplannedVisit, request))
+                  .SerializeAsString(),
               response.SerializeAsString());
   }
-  const auto late = Expect(Caller<VisitsService>(again)(&Visits::RecordUnplannedVisit, *unanswered));
+  const auto late =
+      Expect(Caller<VisitsService>(again)(&Visits::RecordUnplannedVisit, *unanswered));
   // It has caught up with what happened meanwhile: a visit to the client it could not know.
-  const auto other = Expect(Caller<VisitsService>(again)(&Visits::RecordUnplannedVisit,
-                                                         Visit(second.client_id(), second.receipt().position(), 0)));
+  const auto other = Expect(Caller<VisitsService>(again)(
+      &Visits::RecordUnplannedVisit, Visit(second.client_id(), second.receipt().position(), 0)));
   visits::v1::GetClientTimelineRequest request;
   request.set_client_id(first.client_id());
   request.set_page_size(200);
@@ -174,7 +187,8 @@ TEST_F(OneServiceDiesTest, OPS_06_OneServiceIsKilledTheOthersGoOnAndItCatchesUp)
     processes_[service]->Signal(SIGTERM);
     EXPECT_EQ(processes_[service]->Wait(), 0);
   }
-  const auto verified = Expect(RunProgram({Program("buurtlog"), "--data", folder_.path(), "replay", "--verify"}, absl::Seconds(60)));
+  const auto verified = Expect(RunProgram(
+      {Program("buurtlog"), "--data", folder_.path(), "replay", "--verify"}, absl::Seconds(60)));
   EXPECT_EQ(verified.exit_code, 0) << verified.out << verified.err;
 }
 

@@ -28,7 +28,8 @@ using Visits = VisitsService::Stub;
 nlohmann::json LastLineOf(const std::string& text) {
   const std::vector<std::string> lines = absl::StrSplit(text, '\n', absl::SkipEmpty());
   EXPECT_FALSE(lines.empty());
-  return lines.empty() ? nlohmann::json() : nlohmann::json::parse(lines.back(), nullptr, /*allow_exceptions=*/false);
+  return lines.empty() ? nlohmann::json()
+                       : nlohmann::json::parse(lines.back(), nullptr, /*allow_exceptions=*/false);
 }
 
 // `buurtlog region` on a folder, small and quick.
@@ -59,7 +60,8 @@ TEST(OperatorStoriesTest, OPS_02_OneCommandServesATeamOfFourWithinASmallMemory) 
 
 TEST(OperatorStoriesTest, OPS_03_ARegionAndAMorningAreOneCommandEachAndFiguresMove) {
   TemporaryFolder folder;
-  ASSERT_EQ(MakeRegion(folder.path(), {"--teams", "2", "--years", "0.03", "--seed", "7"}).exit_code, 0);
+  ASSERT_EQ(MakeRegion(folder.path(), {"--teams", "2", "--years", "0.03", "--seed", "7"}).exit_code,
+            0);
   RunningSystem system(folder.path());
   const ProgramResult played = system.Command({"--json", "play", "morning"});
   ASSERT_EQ(played.exit_code, 0) << played.err;
@@ -71,8 +73,10 @@ TEST(OperatorStoriesTest, OPS_03_ARegionAndAMorningAreOneCommandEachAndFiguresMo
 
   // The figures moved: a nurse of the region sees hours on the played day.
   ASSERT_EQ(system.Command({"login", morning["next_nurse"].get<std::string>()}).exit_code, 0);
-  const ProgramResult day = system.Command({"--json", "day", "--date", morning["day"].get<std::string>(), "--confirm"});
-  EXPECT_TRUE(day.exit_code == 0 || day.exit_code == 3) << day.err;  // a visit later today may still lie ahead
+  const ProgramResult day =
+      system.Command({"--json", "day", "--date", morning["day"].get<std::string>(), "--confirm"});
+  EXPECT_TRUE(day.exit_code == 0 || day.exit_code == 3)
+      << day.err;  // a visit later today may still lie ahead
   const ProgramResult team = system.Command({"team"});
   EXPECT_EQ(team.exit_code, 0) << team.err;
   EXPECT_TRUE(absl::StrContains(team.out, "last four weeks")) << team.out;
@@ -89,11 +93,13 @@ TEST(OperatorStoriesTest, OPS_03_ARegionAndAMorningAreOneCommandEachAndFiguresMo
 TEST(OperatorStoriesTest, TheSameSeedMakesTheSameRegion) {
   TemporaryFolder first;
   TemporaryFolder second;
-  const std::vector<std::string> options = {"--teams", "1", "--years", "0.02", "--seed", "11", "--today", "2026-06-01"};
+  const std::vector<std::string> options = {"--teams", "1",  "--years", "0.02",
+                                            "--seed",  "11", "--today", "2026-06-01"};
   ASSERT_EQ(MakeRegion(first.path(), options).exit_code, 0);
   ASSERT_EQ(MakeRegion(second.path(), options).exit_code, 0);
   auto stat = [](const std::string& folder) {
-    absl::StatusOr<ProgramResult> result = RunProgram({Program("buurtlog"), "--json", "--data", folder, "log", "stat"}, absl::Seconds(30));
+    absl::StatusOr<ProgramResult> result = RunProgram(
+        {Program("buurtlog"), "--json", "--data", folder, "log", "stat"}, absl::Seconds(30));
     EXPECT_TRUE(result.ok() && result->exit_code == 0);
     std::vector<nlohmann::json> heads;
     for (absl::string_view line : absl::StrSplit(result->out, '\n', absl::SkipEmpty())) {
@@ -112,20 +118,24 @@ struct Acknowledged {
   visits::v1::RecordUnplannedVisitResponse response;
 };
 
-visits::v1::RecordUnplannedVisitRequest Unplanned(const TeamAtWork& team, const std::string& client_id, int i) {
+visits::v1::RecordUnplannedVisitRequest Unplanned(const TeamAtWork& team,
+                                                  const std::string& client_id, int i) {
   visits::v1::RecordUnplannedVisitRequest request;
   request.mutable_header()->set_idempotency_key(NewKey());
   request.set_client_id(client_id);
   request.set_nurse_id(team.nurse_id(static_cast<size_t>(i) % 4));
-  *request.mutable_starts_at() = ProtoTime(SystemClock().Now() - absl::Hours(40) + absl::Minutes(i % 600));
+  *request.mutable_starts_at() =
+      ProtoTime(SystemClock().Now() - absl::Hours(40) + absl::Minutes(i % 600));
   request.set_duration_minutes(15);
   return request;
 }
 
-// Eight phones record visits until `stop`, keeping what was acknowledged and the one command each had under way.
+// Eight phones record visits until `stop`, keeping what was acknowledged and the one command each
+// had under way.
 class Load {
  public:
-  Load(TeamAtWork& team, std::vector<std::string> clients) : team_(team), clients_(std::move(clients)) {
+  Load(TeamAtWork& team, std::vector<std::string> clients)
+      : team_(team), clients_(std::move(clients)) {
     for (int i = 0; i < 8; ++i) {
       phones_.push_back(scheduler_->NewQueue("phone", QueueKind::kBlocking));
       phones_.back()->Post([this, i] { Phone(i); });
@@ -133,7 +143,9 @@ class Load {
   }
   void WaitFor(size_t acknowledged) {
     absl::MutexLock lock(&mutex_);
-    auto enough = [this, acknowledged]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return acknowledged_.size() >= acknowledged || failed_ == 8; };
+    auto enough = [this, acknowledged]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return acknowledged_.size() >= acknowledged || failed_ == 8;
+    };
     mutex_.AwaitWithTimeout(absl::Condition(&enough), absl::Seconds(60));
   }
   // Every phone ends at its first error; call after the kill.
@@ -144,7 +156,9 @@ class Load {
     ASSERT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&all), absl::Seconds(60)));
   }
   const std::vector<Acknowledged>& acknowledged() const { return acknowledged_; }
-  const std::vector<visits::v1::RecordUnplannedVisitRequest>& unanswered() const { return unanswered_; }
+  const std::vector<visits::v1::RecordUnplannedVisitRequest>& unanswered() const {
+    return unanswered_;
+  }
 
  private:
   void Phone(int phone) {
@@ -207,7 +221,8 @@ TEST(OperatorStoriesTest, KillNineInAMorningLosesNothingAndDoublesNothing) {
   for (const Acknowledged& done : load.acknowledged()) visits.insert(done.response.visit_id());
   for (const auto& request : load.unanswered()) {
     const Session owner = team.system().As(request.nurse_id());
-    const auto answer = Expect(Caller<VisitsService>(owner)(&Visits::RecordUnplannedVisit, request));
+    const auto answer =
+        Expect(Caller<VisitsService>(owner)(&Visits::RecordUnplannedVisit, request));
     visits.insert(answer.visit_id());
     team.Remember(answer.receipt());
   }
@@ -217,7 +232,8 @@ TEST(OperatorStoriesTest, KillNineInAMorningLosesNothingAndDoublesNothing) {
     request.set_client_id(client);
     request.set_page_size(200);
     for (const auto& position : team.written()) {
-      if (position.service() == "visits" && request.min_position_size() < 60) *request.add_min_position() = position;
+      if (position.service() == "visits" && request.min_position_size() < 60)
+        *request.add_min_position() = position;
     }
     do {
       const auto page = Expect(call(&Visits::GetClientTimeline, request));
@@ -253,8 +269,8 @@ TEST(OperatorStoriesTest, OneFlippedByteInTheLogIsNamedByPlace) {
   file.seekp(static_cast<std::streamoff>(at));
   file.put(static_cast<char>(bytes[at] ^ 1));
   file.close();
-  absl::StatusOr<ProgramResult> verified =
-      RunProgram({Program("buurtlog"), "--data", folder.path(), "replay", "--verify"}, absl::Seconds(60));
+  absl::StatusOr<ProgramResult> verified = RunProgram(
+      {Program("buurtlog"), "--data", folder.path(), "replay", "--verify"}, absl::Seconds(60));
   ASSERT_TRUE(verified.ok());
   EXPECT_EQ(verified->exit_code, 6) << verified->out;
   EXPECT_TRUE(absl::StrContains(verified->err, "visits")) << verified->err;
@@ -264,8 +280,10 @@ TEST(OperatorStoriesTest, OneFlippedByteInTheLogIsNamedByPlace) {
 TEST(OperatorStoriesTest, ASecondServerOnTheSameFolderIsRefused) {
   TemporaryFolder folder;
   TeamAtWork team(folder.path());
-  absl::StatusOr<ProgramResult> second = RunProgram(
-      {Program("buurtlog"), "--data", folder.path(), "--address", "127.0.0.1:0", "serve", "--insecure-dev"}, absl::Seconds(30));
+  absl::StatusOr<ProgramResult> second =
+      RunProgram({Program("buurtlog"), "--data", folder.path(), "--address", "127.0.0.1:0", "serve",
+                  "--insecure-dev"},
+                 absl::Seconds(30));
   ASSERT_TRUE(second.ok()) << second.status();
   EXPECT_EQ(second->exit_code, 3);
   EXPECT_TRUE(absl::StrContains(second->err, "DATA_FOLDER_IN_USE")) << second->err;
@@ -280,9 +298,14 @@ TEST(OperatorStoriesTest, AFolderOfANewerReleaseIsRefused) {
   const std::string path = absl::StrCat(folder.path(), "/visits/log/identity");
   std::string identity = Expect(SystemFiles().Read(path));
   ASSERT_TRUE(absl::StartsWith(identity, "buurtlog log format 1\n")) << identity;
-  ASSERT_TRUE(SystemFiles().WriteAtomically(path, absl::StrReplaceAll(identity, {{"format 1\n", "format 2\n"}})).ok());
-  absl::StatusOr<ProgramResult> refused = RunProgram(
-      {Program("buurtlog"), "--data", folder.path(), "--address", "127.0.0.1:0", "serve", "--insecure-dev"}, absl::Seconds(30));
+  ASSERT_TRUE(
+      SystemFiles()
+          .WriteAtomically(path, absl::StrReplaceAll(identity, {{"format 1\n", "format 2\n"}}))
+          .ok());
+  absl::StatusOr<ProgramResult> refused =
+      RunProgram({Program("buurtlog"), "--data", folder.path(), "--address", "127.0.0.1:0", "serve",
+                  "--insecure-dev"},
+                 absl::Seconds(30));
   ASSERT_TRUE(refused.ok()) << refused.status();
   EXPECT_EQ(refused->exit_code, 3) << refused->err;
   EXPECT_TRUE(absl::StrContains(refused->err, "NEWER_RELEASE")) << refused->err;

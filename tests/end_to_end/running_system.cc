@@ -36,12 +36,14 @@ google::protobuf::Timestamp ProtoTime(absl::Time time) {
   return google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
 }
 
-RunningSystem::RunningSystem(std::string data_folder) : data_folder_(std::move(data_folder)) { Start(); }
+RunningSystem::RunningSystem(std::string data_folder) : data_folder_(std::move(data_folder)) {
+  Start();
+}
 
 void RunningSystem::Start() {
-  absl::StatusOr<ChildProcess> process =
-      ChildProcess::Start({Program("buurtlog"), "--json", "--data", data_folder_, "--address", "127.0.0.1:0", "serve",
-                           "--insecure-dev", "--metrics_address", "127.0.0.1:0"});
+  absl::StatusOr<ChildProcess> process = ChildProcess::Start(
+      {Program("buurtlog"), "--json", "--data", data_folder_, "--address", "127.0.0.1:0", "serve",
+       "--insecure-dev", "--metrics_address", "127.0.0.1:0"});
   ASSERT_TRUE(process.ok()) << process.status();
   process_.emplace(*std::move(process));
   absl::StatusOr<std::string> line = process_->ReadLine(kStartMax);
@@ -71,7 +73,8 @@ Session RunningSystem::As(const std::string& person) const {
 }
 
 ProgramResult RunningSystem::Command(const std::vector<std::string>& words) const {
-  std::vector<std::string> all = {Program("buurtlog"), "--data", data_folder_, "--session", absl::StrCat(data_folder_, "/session.json")};
+  std::vector<std::string> all = {Program("buurtlog"), "--data", data_folder_, "--session",
+                                  absl::StrCat(data_folder_, "/session.json")};
   if (!address_.empty()) all.insert(all.end(), {"--address", address_});
   all.insert(all.end(), words.begin(), words.end());
   absl::StatusOr<ProgramResult> result = RunProgram(all, absl::Seconds(120));
@@ -79,7 +82,8 @@ ProgramResult RunningSystem::Command(const std::vector<std::string>& words) cons
   return result.ok() ? *result : ProgramResult();
 }
 
-std::vector<identity::Person> WritePeople(const std::string& data_folder, const std::vector<std::string>& nurse_names,
+std::vector<identity::Person> WritePeople(const std::string& data_folder,
+                                          const std::vector<std::string>& nurse_names,
                                           const Uuid& team_id) {
   const auto new_id = [] { return NewUuid(SystemClock().Now(), SystemRandom()); };
   const Uuid organisation = new_id();
@@ -88,7 +92,8 @@ std::vector<identity::Person> WritePeople(const std::string& data_folder, const 
     people.push_back({new_id(), name, access::v1::ROLE_NURSE, team_id, "Molenwijk", organisation});
   }
   people.push_back({new_id(), "operator", access::v1::ROLE_OPERATOR, Uuid(), "", Uuid()});
-  people.push_back({new_id(), "back office", access::v1::ROLE_BACK_OFFICE, Uuid(), "", organisation});
+  people.push_back(
+      {new_id(), "back office", access::v1::ROLE_BACK_OFFICE, Uuid(), "", organisation});
   people.push_back({new_id(), "coach", access::v1::ROLE_COACH, Uuid(), "", organisation});
   people.push_back({new_id(), "follower", access::v1::ROLE_SERVICE, Uuid(), "", Uuid()});
   CHECK(SystemFiles().MakeFolder(data_folder).ok());

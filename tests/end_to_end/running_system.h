@@ -1,5 +1,5 @@
-// Buurtlog as a user runs it: the executables of this build, on a data folder of the test's own, called through gRPC and through the
-// command.
+// Buurtlog as a user runs it: the executables of this build, on a data folder of the test's own,
+// called through gRPC and through the command.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -39,10 +39,12 @@ std::string NewKey();
 google::protobuf::Timestamp ProtoTime(absl::Time time);
 inline std::string Program(const std::string& name) { return BUURTLOG_BIN_DIR "/" + name; }
 
-// A team of four nurses with two clients each, formed through gRPC, and everything needed to speak to it.
+// A team of four nurses with two clients each, formed through gRPC, and everything needed to speak
+// to it.
 class RunningSystem {
  public:
-  // Starts `buurtlog serve` (or goes on with the data of a stopped system) and waits until it is healthy.
+  // Starts `buurtlog serve` (or goes on with the data of a stopped system) and waits until it is
+  // healthy.
   explicit RunningSystem(std::string data_folder);
 
   void Start();
@@ -54,7 +56,8 @@ class RunningSystem {
 
   // A session in a role, by id or name of the people of the data folder.
   Session As(const std::string& person) const;
-  // Runs the command `buurtlog` with these words against this system; a sign-in of its own for each test.
+  // Runs the command `buurtlog` with these words against this system; a sign-in of its own for each
+  // test.
   ProgramResult Command(const std::vector<std::string>& words) const;
 
  private:
@@ -64,16 +67,20 @@ class RunningSystem {
 };
 
 // Writes people.json of a data folder: nurses of one organisation, without a region.
-std::vector<identity::Person> WritePeople(const std::string& data_folder, const std::vector<std::string>& nurse_names,
+std::vector<identity::Person> WritePeople(const std::string& data_folder,
+                                          const std::vector<std::string>& nurse_names,
                                           const Uuid& team_id);
 
 // Typed calls, with errors as absl::Status. The session is kept by reference.
 template <typename Service>
 class Caller {
  public:
-  explicit Caller(const Session& session) : session_(session), stub_(Service::NewStub(session.channel())) {}
+  explicit Caller(const Session& session)
+      : session_(session), stub_(Service::NewStub(session.channel())) {}
   template <typename Request, typename Response>
-  absl::StatusOr<Response> operator()(grpc::Status (Service::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+  absl::StatusOr<Response> operator()(grpc::Status (Service::Stub::*method)(grpc::ClientContext*,
+                                                                            const Request&,
+                                                                            Response*),
                                       const Request& request) {
     return session_.Call<typename Service::Stub, Request, Response>(*stub_, method, request);
   }

@@ -13,7 +13,8 @@ using visits::v1::VisitsService;
 
 TeamAtWork::TeamAtWork(std::string data_folder)
     : team_uuid_(NewUuid(SystemClock().Now(), SystemRandom())),
-      people_(WritePeople(data_folder, {"Anna de Vries", "Bram Kok", "Corrie Maas", "Daan Prins"}, team_uuid_)),
+      people_(WritePeople(data_folder, {"Anna de Vries", "Bram Kok", "Corrie Maas", "Daan Prins"},
+                          team_uuid_)),
       system_(std::move(data_folder)),
       team_id_(team_uuid_.ToString()) {
   teams::v1::FormTeamRequest request;
@@ -33,14 +34,17 @@ TeamAtWork::TeamAtWork(std::string data_folder)
   Remember(Expect(Caller<TeamsService>(nurse)(&TeamsService::Stub::FormTeam, request)).receipt());
 }
 
-void TeamAtWork::Remember(const type::v1::Receipt& receipt) { written_.push_back(receipt.position()); }
+void TeamAtWork::Remember(const type::v1::Receipt& receipt) {
+  written_.push_back(receipt.position());
+}
 
 absl::CivilDay TeamAtWork::Day(absl::Duration ago) { return CareDay(SystemClock().Now() - ago); }
 
 clients::v1::TakeClientInRequest TeamAtWork::IntakeRequest() const {
   // Numbers of the test range that pass the 11-test.
-  static constexpr const char* kBsns[] = {"999900006", "999900018", "999900031", "999900043", "999900055", "999900067",
-                                          "999900079", "999900080", "999900092", "999900109", "999900110", "999900122"};
+  static constexpr const char* kBsns[] = {"999900006", "999900018", "999900031", "999900043",
+                                          "999900055", "999900067", "999900079", "999900080",
+                                          "999900092", "999900109", "999900110", "999900122"};
   clients::v1::TakeClientInRequest request;
   request.mutable_header()->set_idempotency_key(NewKey());
   for (const auto& position : written_) {
@@ -61,13 +65,15 @@ clients::v1::TakeClientInRequest TeamAtWork::IntakeRequest() const {
 
 std::string TeamAtWork::TakeClientIn() {
   const Session nurse = Nurse(0);
-  const auto response = Expect(Caller<ClientsService>(nurse)(&ClientsService::Stub::TakeClientIn, IntakeRequest()));
+  const auto response =
+      Expect(Caller<ClientsService>(nurse)(&ClientsService::Stub::TakeClientIn, IntakeRequest()));
   ++clients_;
   Remember(response.receipt());
   return response.client_id();
 }
 
-std::string TeamAtWork::Plan(const std::string& client_id, size_t nurse, absl::Duration ago, uint32_t minutes) {
+std::string TeamAtWork::Plan(const std::string& client_id, size_t nurse, absl::Duration ago,
+                             uint32_t minutes) {
   visits::v1::PlanVisitRequest request;
   request.mutable_header()->set_idempotency_key(NewKey());
   for (const auto& position : written_) {
@@ -78,7 +84,8 @@ std::string TeamAtWork::Plan(const std::string& client_id, size_t nurse, absl::D
   *request.mutable_starts_at() = ProtoTime(SystemClock().Now() - ago);
   request.set_duration_minutes(minutes);
   const Session session = Nurse(nurse);
-  const auto response = Expect(Caller<VisitsService>(session)(&VisitsService::Stub::PlanVisit, request));
+  const auto response =
+      Expect(Caller<VisitsService>(session)(&VisitsService::Stub::PlanVisit, request));
   Remember(response.receipt());
   return response.visit_id();
 }
@@ -125,7 +132,8 @@ visits::v1::GetClientTimelineResponse TeamAtWork::Timeline(const std::string& cl
   return Expect(Caller<VisitsService>(session)(&VisitsService::Stub::GetClientTimeline, request));
 }
 
-visits::v1::GetClientTimelineResponse TeamAtWork::TimelineOf(const std::string& client_id, int entries) {
+visits::v1::GetClientTimelineResponse TeamAtWork::TimelineOf(const std::string& client_id,
+                                                             int entries) {
   const absl::Time give_up = absl::Now() + absl::Seconds(20);
   visits::v1::GetClientTimelineResponse timeline = Timeline(client_id);
   while (timeline.entries_size() < entries && absl::Now() < give_up) timeline = Timeline(client_id);

@@ -1,4 +1,5 @@
-// A team of four nurses at work in a RunningSystem, with what the stories need every time: forming, taking in, planning, looking.
+// A team of four nurses at work in a RunningSystem, with what the stories need every time: forming,
+// taking in, planning, looking.
 #pragma once
 
 #include <string>
@@ -22,19 +23,22 @@ class TeamAtWork {
   std::string TakeClientIn();
   clients::v1::TakeClientInRequest IntakeRequest() const;
   // A visit that starts `ago` before now; the id.
-  std::string Plan(const std::string& client_id, size_t nurse, absl::Duration ago, uint32_t minutes);
+  std::string Plan(const std::string& client_id, size_t nurse, absl::Duration ago,
+                   uint32_t minutes);
 
   visits::v1::GetDaySheetResponse DaySheet(size_t nurse, absl::CivilDay day);
   visits::v1::GetTeamHoursResponse Hours(absl::CivilDay from, absl::CivilDay to);
   visits::v1::GetClientTimelineResponse Timeline(const std::string& client_id);
-  // Waits until the timeline of a client has so many entries: for what a process does behind a command.
+  // Waits until the timeline of a client has so many entries: for what a process does behind a
+  // command.
   visits::v1::GetClientTimelineResponse TimelineOf(const std::string& client_id, int entries);
 
   // Later looks must show this.
   void Remember(const type::v1::Receipt& receipt);
   const std::vector<type::v1::Position>& written() const { return written_; }
 
-  // Today in Amsterdam, as of an hour ago: what is planned "a while ago" is on this day or the one before.
+  // Today in Amsterdam, as of an hour ago: what is planned "a while ago" is on this day or the one
+  // before.
   static absl::CivilDay Day(absl::Duration ago);
 
  private:
@@ -48,7 +52,8 @@ class TeamAtWork {
   int clients_ = 0;
 };
 
-// Call with the value of `result`, failing the test and giving an empty message when it is an error.
+// Call with the value of `result`, failing the test and giving an empty message when it is an
+// error.
 template <typename Response>
 Response Expect(absl::StatusOr<Response> result) {
   EXPECT_TRUE(result.ok()) << result.status();

@@ -12,7 +12,9 @@ namespace buurtlog::command {
 
 absl::Status OfLog(const std::string& service, const absl::Status& status) {
   absl::Status named(status.code(), absl::StrCat("log of ", service, ": ", status.message()));
-  status.ForEachPayload([&named](absl::string_view type, const absl::Cord& payload) { named.SetPayload(type, payload); });
+  status.ForEachPayload([&named](absl::string_view type, const absl::Cord& payload) {
+    named.SetPayload(type, payload);
+  });
   return named;
 }
 
@@ -31,12 +33,14 @@ absl::StatusOr<OpenLogs> OpenLogsOf(const std::string& data_folder, Scheduler& s
     options.folder = absl::StrCat(data_folder, "/", entry.service, "/log");
     auto reader = eventlog::SqliteEventLog::OpenReader(options, SystemFiles(), scheduler);
     if (absl::IsNotFound(reader.status())) {
-      return absl::NotFoundError(absl::StrCat("there is no log of ", entry.service, " in ", data_folder,
-                                              "; `buurtlog region` makes a region, --data names another folder"));
+      return absl::NotFoundError(
+          absl::StrCat("there is no log of ", entry.service, " in ", data_folder,
+                       "; `buurtlog region` makes a region, --data names another folder"));
     }
     if (!reader.ok()) return OfLog(entry.service, reader.status());
     auto codec = std::make_unique<eventsourcing::EventCodec>(entry.service);
-    for (const eventsourcing::AggregateType* type : entry.aggregates) codec->Register(type->category, type->event);
+    for (const eventsourcing::AggregateType* type : entry.aggregates)
+      codec->Register(type->category, type->event);
     logs.sources.push_back({reader->get(), codec.get()});
     logs.readers.push_back(*std::move(reader));
     logs.codecs.push_back(std::move(codec));

@@ -1,4 +1,5 @@
-// The services this command knows: their aggregates and their read models, for everything that reads logs from the outside.
+// The services this command knows: their aggregates and their read models, for everything that
+// reads logs from the outside.
 #pragma once
 
 #include <memory>
@@ -27,9 +28,9 @@ absl::Status OfLog(const std::string& service, const absl::Status& status);
 
 // The logs of a data folder, opened for reading beside whoever writes them.
 struct OpenLogs {
-  std::vector<std::unique_ptr<eventlog::LogReader>> readers;        // as Catalogue()
-  std::vector<std::unique_ptr<eventsourcing::EventCodec>> codecs;   // as Catalogue()
-  std::vector<eventsourcing::LogSource> sources;                    // as Catalogue()
+  std::vector<std::unique_ptr<eventlog::LogReader>> readers;       // as Catalogue()
+  std::vector<std::unique_ptr<eventsourcing::EventCodec>> codecs;  // as Catalogue()
+  std::vector<eventsourcing::LogSource> sources;                   // as Catalogue()
 };
 // NOT_FOUND naming the folder when it holds no logs.
 absl::StatusOr<OpenLogs> OpenLogsOf(const std::string& data_folder, Scheduler& scheduler);

@@ -26,7 +26,9 @@ struct CommandLine {
   }
 };
 
-// Runs a subcommand's body and turns its status into an exit code and a message. For CLI::App::callback.
-std::function<void()> Runs(CommandLine& line, std::function<absl::Status(CommandLine&, const Output&)> body);
+// Runs a subcommand's body and turns its status into an exit code and a message. For
+// CLI::App::callback.
+std::function<void()> Runs(CommandLine& line,
+                           std::function<absl::Status(CommandLine&, const Output&)> body);
 
 }  // namespace buurtlog::command

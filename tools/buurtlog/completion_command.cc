@@ -28,7 +28,8 @@ void AddCases(const CLI::App& app, const std::string& path, std::string& cases) 
 std::string CompletionScript(const CLI::App& app, const std::string& shell) {
   std::string cases;
   AddCases(app, "", cases);
-  return absl::StrCat(shell == "zsh" ? "autoload -U +X bashcompinit && bashcompinit\n" : "", R"(_buurtlog() {
+  return absl::StrCat(
+      shell == "zsh" ? "autoload -U +X bashcompinit && bashcompinit\n" : "", R"(_buurtlog() {
   local path='' words='' word
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
     case "$word" in
@@ -38,7 +39,9 @@ std::string CompletionScript(const CLI::App& app, const std::string& shell) {
   done
   while :; do
     case "$path" in
-)", cases, R"(    *) case "$path" in *' '*) path="${path% *}"; continue ;; *) path=''; continue ;; esac ;;
+)",
+      cases,
+      R"(    *) case "$path" in *' '*) path="${path% *}"; continue ;; *) path=''; continue ;; esac ;;
     esac
     break
   done
@@ -50,9 +53,11 @@ complete -o default -F _buurtlog buurtlog
 
 void AddCompletionCommand(CLI::App& app, CommandLine& line) {
   auto shell = std::make_shared<std::string>("bash");
-  CLI::App* completion =
-      app.add_subcommand("completion", "Prints a completion script: source <(buurtlog completion bash)");
-  completion->add_option("SHELL", *shell, "bash or zsh")->check(CLI::IsMember({"bash", "zsh"}))->capture_default_str();
+  CLI::App* completion = app.add_subcommand(
+      "completion", "Prints a completion script: source <(buurtlog completion bash)");
+  completion->add_option("SHELL", *shell, "bash or zsh")
+      ->check(CLI::IsMember({"bash", "zsh"}))
+      ->capture_default_str();
   completion->callback(Runs(line, [&app, shell](CommandLine&, const Output&) {
     std::cout << CompletionScript(app, *shell);
     return absl::OkStatus();

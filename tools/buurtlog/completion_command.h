@@ -1,4 +1,5 @@
-// `buurtlog completion bash|zsh`: a completion script made from the commands themselves, so that it cannot fall behind them.
+// `buurtlog completion bash|zsh`: a completion script made from the commands themselves, so that it
+// cannot fall behind them.
 #pragma once
 
 #include <CLI/CLI.hpp>

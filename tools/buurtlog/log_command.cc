@@ -68,9 +68,11 @@ struct ShownEntry {
   std::vector<std::string> cells;  // recorded at, place, stream, what
 };
 
-absl::StatusOr<ShownEntry> Show(const EntryView& entry, const std::string& service, const eventsourcing::EventCodec& codec) {
+absl::StatusOr<ShownEntry> Show(const EntryView& entry, const std::string& service,
+                                const eventsourcing::EventCodec& codec) {
   ShownEntry shown;
-  const std::string place = absl::StrCat(service, "/", entry.header.partition, "/", entry.header.sequence);
+  const std::string place =
+      absl::StrCat(service, "/", entry.header.partition, "/", entry.header.sequence);
   shown.json = {{"service", service},
                 {"partition", entry.header.partition},
                 {"sequence", entry.header.sequence},
@@ -81,17 +83,19 @@ absl::StatusOr<ShownEntry> Show(const EntryView& entry, const std::string& servi
     if (!epoch.ParseFromArray(entry.body.data(), static_cast<int>(entry.body.size()))) {
       return absl::DataLossError(absl::StrCat("epoch record ", place, " cannot be read"));
     }
-    shown.recorded_at =
-        absl::FromUnixMicros(google::protobuf::util::TimeUtil::TimestampToMicroseconds(epoch.recorded_at()));
+    shown.recorded_at = absl::FromUnixMicros(
+        google::protobuf::util::TimeUtil::TimestampToMicroseconds(epoch.recorded_at()));
     shown.json["kind"] = "epoch";
     shown.json["owner"] = epoch.owner();
-    shown.cells = {LocalTime(shown.recorded_at), place, "", absl::StrCat("epoch ", entry.header.epoch, " begins: ", epoch.owner())};
+    shown.cells = {LocalTime(shown.recorded_at), place, "",
+                   absl::StrCat("epoch ", entry.header.epoch, " begins: ", epoch.owner())};
     return shown;
   }
   ABSL_ASSIGN_OR_RETURN(log::v1::Record record, eventsourcing::EventCodec::ParseRecord(entry));
-  ABSL_ASSIGN_OR_RETURN(auto events, codec.Decode(record, entry.header.partition, entry.header.sequence));
-  shown.recorded_at =
-      absl::FromUnixMicros(google::protobuf::util::TimeUtil::TimestampToMicroseconds(record.recorded_at()));
+  ABSL_ASSIGN_OR_RETURN(auto events,
+                        codec.Decode(record, entry.header.partition, entry.header.sequence));
+  shown.recorded_at = absl::FromUnixMicros(
+      google::protobuf::util::TimeUtil::TimestampToMicroseconds(record.recorded_at()));
   const std::string stream = absl::StrCat(record.category(), "-", IdText(record.stream_id()));
   shown.json["kind"] = "record";
   shown.json["stream"] = stream;
@@ -109,8 +113,10 @@ absl::StatusOr<ShownEntry> Show(const EntryView& entry, const std::string& servi
   for (auto& decoded : events) {
     ClearPersonalFields(*decoded.event);
     const auto* oneof = decoded.event->GetDescriptor()->oneof_decl(0);
-    const auto* which = decoded.event->GetReflection()->GetOneofFieldDescriptor(*decoded.event, oneof);
-    const std::string name(which->message_type() != nullptr ? which->message_type()->name() : which->name());
+    const auto* which =
+        decoded.event->GetReflection()->GetOneofFieldDescriptor(*decoded.event, oneof);
+    const std::string name(which->message_type() != nullptr ? which->message_type()->name()
+                                                            : which->name());
     names.push_back(name);
     shown.json["events"].push_back({{"event_id", decoded.envelope.event_id.ToString()},
                                     {"version", decoded.envelope.version},
@@ -131,14 +137,16 @@ absl::StatusOr<std::vector<size_t>> Chosen(const std::string& service) {
   for (size_t i = 0; i < Catalogue().size(); ++i) {
     if (service.empty() || Catalogue()[i].service == service) chosen.push_back(i);
   }
-  if (chosen.empty()) return absl::InvalidArgumentError(absl::StrCat("no service is called '", service, "'"));
+  if (chosen.empty())
+    return absl::InvalidArgumentError(absl::StrCat("no service is called '", service, "'"));
   return chosen;
 }
 
 absl::Status Stat(CommandLine& line, const Output& output) {
   std::unique_ptr<Scheduler> scheduler = NewThreadPoolScheduler();
   ABSL_ASSIGN_OR_RETURN(OpenLogs logs, OpenLogsOf(line.data_folder, *scheduler));
-  Table table({"service", "log id", "partitions", "entries", "epochs", "bytes", "bytes/entry"}, {2, 3, 4, 5, 6});
+  Table table({"service", "log id", "partitions", "entries", "epochs", "bytes", "bytes/entry"},
+              {2, 3, 4, 5, 6});
   for (size_t i = 0; i < logs.readers.size(); ++i) {
     const eventlog::LogIdentity& identity = logs.readers[i]->identity();
     uint64_t entries = 0;
@@ -148,7 +156,10 @@ absl::Status Stat(CommandLine& line, const Output& output) {
       ABSL_ASSIGN_OR_RETURN(FoldState head, logs.readers[i]->Head(p));
       entries += head.next - 1;
       epochs += head.epoch;
-      heads.push_back({{"partition", p}, {"sequence", head.next - 1}, {"epoch", head.epoch}, {"hash", head.head_hash.ToHex()}});
+      heads.push_back({{"partition", p},
+                       {"sequence", head.next - 1},
+                       {"epoch", head.epoch},
+                       {"hash", head.head_hash.ToHex()}});
     }
     uint64_t bytes = 0;
     std::error_code ignored;
@@ -156,11 +167,17 @@ absl::Status Stat(CommandLine& line, const Output& output) {
              absl::StrCat(line.data_folder, "/", identity.service, "/log"), ignored)) {
       if (file.is_regular_file(ignored)) bytes += file.file_size(ignored);
     }
-    table.Add({identity.service, identity.log_id.ToString(), absl::StrCat(identity.partitions), Grouped(entries),
-               Grouped(epochs), Grouped(bytes), entries == 0 ? "" : Grouped(bytes / entries)});
-    output.JsonText(nlohmann::json{{"service", identity.service}, {"log_id", identity.log_id.ToString()},
-                                   {"synthetic", identity.synthetic}, {"entries", entries}, {"bytes", bytes},
-                                   {"heads", heads}}.dump());
+    table.Add({identity.service, identity.log_id.ToString(), absl::StrCat(identity.partitions),
+               Grouped(entries), Grouped(epochs), Grouped(bytes),
+               entries == 0 ? "" : Grouped(bytes / entries)});
+    output.JsonText(nlohmann::json{
+        {"service", identity.service},
+        {"log_id", identity.log_id.ToString()},
+        {"synthetic", identity.synthetic},
+        {"entries", entries},
+        {"bytes", bytes},
+        {"heads",
+         heads}}.dump());
   }
   table.Print(output);
   return absl::OkStatus();
@@ -179,21 +196,24 @@ absl::Status Cat(CommandLine& line, const Output& output, const CatOptions& opti
   ABSL_ASSIGN_OR_RETURN(OpenLogs logs, OpenLogsOf(line.data_folder, *scheduler));
   eventlog::LogReader& reader = *logs.readers[chosen.front()];
   if (options.partition >= reader.identity().partitions) {
-    return absl::InvalidArgumentError(absl::StrCat("partition is 0 to ", reader.identity().partitions - 1));
+    return absl::InvalidArgumentError(
+        absl::StrCat("partition is 0 to ", reader.identity().partitions - 1));
   }
   ABSL_ASSIGN_OR_RETURN(FoldState at, reader.Seek(options.partition, options.from));
   Table table({"recorded", "place", "stream", "what"});
   uint64_t left = options.count;
   while (left > 0) {
     uint64_t seen = 0;
-    ABSL_RETURN_IF_ERROR(reader.Read(options.partition, at, {.entries_max = std::min<uint64_t>(left, 1024)},
-                                     [&](const EntryView& entry) -> absl::Status {
-      ABSL_ASSIGN_OR_RETURN(ShownEntry shown, Show(entry, options.service, *logs.codecs[chosen.front()]));
-      output.JsonText(shown.json.dump());
-      table.Add(std::move(shown.cells));
-      ++seen;
-      return absl::OkStatus();
-    }));
+    ABSL_RETURN_IF_ERROR(reader.Read(
+        options.partition, at, {.entries_max = std::min<uint64_t>(left, 1024)},
+        [&](const EntryView& entry) -> absl::Status {
+          ABSL_ASSIGN_OR_RETURN(ShownEntry shown,
+                                Show(entry, options.service, *logs.codecs[chosen.front()]));
+          output.JsonText(shown.json.dump());
+          table.Add(std::move(shown.cells));
+          ++seen;
+          return absl::OkStatus();
+        }));
     if (seen == 0) break;
     left -= seen;
   }
@@ -211,31 +231,36 @@ struct TailOptions {
 // Where each partition of the chosen logs has been shown to.
 using Places = std::vector<std::vector<FoldState>>;
 
-absl::Status ShowNew(const OpenLogs& logs, const std::vector<size_t>& chosen, Places& places, const TailOptions& options,
-                     uint64_t most, const Output& output) {
+absl::Status ShowNew(const OpenLogs& logs, const std::vector<size_t>& chosen, Places& places,
+                     const TailOptions& options, uint64_t most, const Output& output) {
   std::vector<ShownEntry> entries;
   for (size_t c = 0; c < chosen.size(); ++c) {
     for (Partition p = 0; p < places[c].size(); ++p) {
       uint64_t seen = 0;
       do {
         seen = 0;
-        ABSL_RETURN_IF_ERROR(logs.readers[chosen[c]]->Read(p, places[c][p], {}, [&](const EntryView& entry) -> absl::Status {
-          ++seen;
-          if (entry.header.kind == eventlog::EntryKind::kEpoch && !options.epochs) return absl::OkStatus();
-          ABSL_ASSIGN_OR_RETURN(ShownEntry shown,
-                                Show(entry, Catalogue()[chosen[c]].service, *logs.codecs[chosen[c]]));
-          entries.push_back(std::move(shown));
-          return absl::OkStatus();
-        }));
+        ABSL_RETURN_IF_ERROR(logs.readers[chosen[c]]->Read(
+            p, places[c][p], {}, [&](const EntryView& entry) -> absl::Status {
+              ++seen;
+              if (entry.header.kind == eventlog::EntryKind::kEpoch && !options.epochs)
+                return absl::OkStatus();
+              ABSL_ASSIGN_OR_RETURN(ShownEntry shown, Show(entry, Catalogue()[chosen[c]].service,
+                                                           *logs.codecs[chosen[c]]));
+              entries.push_back(std::move(shown));
+              return absl::OkStatus();
+            }));
       } while (seen > 0);
     }
   }
-  std::stable_sort(entries.begin(), entries.end(),
-                   [](const ShownEntry& a, const ShownEntry& b) { return a.recorded_at < b.recorded_at; });
-  if (entries.size() > most) entries.erase(entries.begin(), entries.end() - static_cast<ptrdiff_t>(most));
+  std::stable_sort(entries.begin(), entries.end(), [](const ShownEntry& a, const ShownEntry& b) {
+    return a.recorded_at < b.recorded_at;
+  });
+  if (entries.size() > most)
+    entries.erase(entries.begin(), entries.end() - static_cast<ptrdiff_t>(most));
   for (const ShownEntry& entry : entries) {
     output.JsonText(entry.json.dump());
-    output.Line(absl::StrCat("  ", entry.cells[0], "  ", entry.cells[1], "  ", entry.cells[2], "  ", entry.cells[3]));
+    output.Line(absl::StrCat("  ", entry.cells[0], "  ", entry.cells[1], "  ", entry.cells[2], "  ",
+                             entry.cells[3]));
   }
   std::cout << std::flush;
   return absl::OkStatus();
@@ -281,7 +306,8 @@ absl::Status Tail(CommandLine& line, const Output& output, const TailOptions& op
 }  // namespace
 
 void AddLogCommand(CLI::App& app, CommandLine& line) {
-  CLI::App* log = app.add_subcommand("log", "Look into the logs of a data folder: what happened, in order");
+  CLI::App* log =
+      app.add_subcommand("log", "Look into the logs of a data folder: what happened, in order");
   log->require_subcommand(1);
 
   log->add_subcommand("stat", "Entries, epochs and bytes of each log")->callback(Runs(line, Stat));
@@ -290,17 +316,24 @@ void AddLogCommand(CLI::App& app, CommandLine& line) {
   CLI::App* cat = log->add_subcommand("cat", "Entries of one partition, from a place on");
   cat->add_option("SERVICE", cat_options->service, "teams, clients or visits")->required();
   cat->add_option("PARTITION", cat_options->partition, "Partition, from 0")->required();
-  cat->add_option("--from", cat_options->from, "First sequence, from 1")->check(CLI::PositiveNumber)->capture_default_str();
+  cat->add_option("--from", cat_options->from, "First sequence, from 1")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   cat->add_option("-n,--count", cat_options->count, "How many")->capture_default_str();
-  cat->callback(Runs(line, [cat_options](CommandLine& l, const Output& o) { return Cat(l, o, *cat_options); }));
+  cat->callback(Runs(
+      line, [cat_options](CommandLine& l, const Output& o) { return Cat(l, o, *cat_options); }));
 
   auto tail_options = std::make_shared<TailOptions>();
-  CLI::App* tail = log->add_subcommand("tail", "The newest entries of all partitions, by the time they were recorded");
+  CLI::App* tail = log->add_subcommand(
+      "tail", "The newest entries of all partitions, by the time they were recorded");
   tail->add_option("SERVICE", tail_options->service, "teams, clients or visits; all when left out");
-  tail->add_option("-n,--count", tail_options->count, "How many")->check(CLI::Range(uint64_t{1}, uint64_t{kTailEntriesMax}))->capture_default_str();
+  tail->add_option("-n,--count", tail_options->count, "How many")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{kTailEntriesMax}))
+      ->capture_default_str();
   tail->add_flag("-f,--follow", tail_options->follow, "Stay, and show new entries as they come");
   tail->add_flag("--all", tail_options->epochs, "Show epoch records too");
-  tail->callback(Runs(line, [tail_options](CommandLine& l, const Output& o) { return Tail(l, o, *tail_options); }));
+  tail->callback(Runs(
+      line, [tail_options](CommandLine& l, const Output& o) { return Tail(l, o, *tail_options); }));
 }
 
 }  // namespace buurtlog::command

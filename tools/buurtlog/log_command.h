@@ -1,4 +1,5 @@
-// `buurtlog log tail|cat|stat`: looking into the logs of a data folder. Shows ids, codes and times, never what is about a person.
+// `buurtlog log tail|cat|stat`: looking into the logs of a data folder. Shows ids, codes and times,
+// never what is about a person.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -27,16 +27,21 @@ Environment: BUURTLOG_DATA, BUURTLOG_ADDRESS, BUURTLOG_SESSION as --data, --addr
 
 int Main(int argc, char** argv) {
   CommandLine line;
-  CLI::App app("Buurtlog: an open care record for self-managing neighbourhood-nursing teams", "buurtlog");
+  CLI::App app("Buurtlog: an open care record for self-managing neighbourhood-nursing teams",
+               "buurtlog");
   app.require_subcommand(1);
   app.fallthrough();
   app.footer(kFooter);
   app.set_version_flag("--version", BUURTLOG_VERSION);
   app.add_flag("--json", line.json, "One JSON object a line, for programs");
-  app.add_option("--data", line.data_folder, "Data folder")->envname("BUURTLOG_DATA")->capture_default_str();
-  app.add_option("--address", line.session.address, "Address of a running system; default: the one signed in to, else 127.0.0.1:7400")
+  app.add_option("--data", line.data_folder, "Data folder")
+      ->envname("BUURTLOG_DATA")
+      ->capture_default_str();
+  app.add_option("--address", line.session.address,
+                 "Address of a running system; default: the one signed in to, else 127.0.0.1:7400")
       ->envname("BUURTLOG_ADDRESS");
-  app.add_option("--session", line.session.token_file, "Where the sign-in is kept; default ~/.config/buurtlog/session.json")
+  app.add_option("--session", line.session.token_file,
+                 "Where the sign-in is kept; default ~/.config/buurtlog/session.json")
       ->envname("BUURTLOG_SESSION");
   app.add_option("--timeout", line.timeout_seconds, "Seconds to wait for an answer")
       ->check(CLI::PositiveNumber)
@@ -62,6 +67,4 @@ int Main(int argc, char** argv) {
 
 }  // namespace buurtlog::command
 
-int main(int argc, char** argv) {
-  return buurtlog::command::Main(argc, argv);
-}
+int main(int argc, char** argv) { return buurtlog::command::Main(argc, argv); }

@@ -40,7 +40,15 @@ google::protobuf::Timestamp ProtoTime(absl::Time time) {
 std::string NewKey() { return NewUuid(SystemClock().Now(), SystemRandom()).ToString(); }
 
 // What becomes of one nurse's morning.
-enum class Part { kConfirms, kDeviates, kUnplanned, kCorrects, kWrongClient, kLatePhone, kLeftForTheReader };
+enum class Part {
+  kConfirms,
+  kDeviates,
+  kUnplanned,
+  kCorrects,
+  kWrongClient,
+  kLatePhone,
+  kLeftForTheReader
+};
 
 struct Nurse {
   access::v1::Person person;
@@ -85,8 +93,10 @@ class Phone {
       : options_(options), day_(day), nurse_(std::move(nurse)), tally_(tally) {}
 
   absl::Status Play() {
-    ABSL_ASSIGN_OR_RETURN(SignedIn who, SignInAs(options_.address, nurse_.person.person_id(), options_.timeout));
-    session_ = std::make_unique<Session>(Session::At(options_.address, who.token, options_.timeout));
+    ABSL_ASSIGN_OR_RETURN(SignedIn who,
+                          SignInAs(options_.address, nurse_.person.person_id(), options_.timeout));
+    session_ =
+        std::make_unique<Session>(Session::At(options_.address, who.token, options_.timeout));
     stub_ = VisitsService::NewStub(session_->channel());
     ABSL_ASSIGN_OR_RETURN(std::vector<visits::v1::Visit> morning, Morning());
     if (morning.empty()) {
@@ -108,18 +118,21 @@ class Phone {
 
  private:
   template <typename Request, typename Response>
-  absl::StatusOr<Response> Send(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+  absl::StatusOr<Response> Send(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                             Response*),
                                 const Request& request) {
     const absl::Time begin = absl::Now();
     auto response = session_->Call<Stub, Request, Response>(*stub_, method, request);
     tally_.Command(absl::Now() - begin);
-    if (response.ok() && response->GetDescriptor()->FindFieldByName("receipt") != nullptr) Remember(*response);
+    if (response.ok() && response->GetDescriptor()->FindFieldByName("receipt") != nullptr)
+      Remember(*response);
     return response;
   }
   // Her next look must show what she has just written.
   void Remember(const google::protobuf::Message& response) {
     const auto* field = response.GetDescriptor()->FindFieldByName("receipt");
-    const auto& receipt = static_cast<const type::v1::Receipt&>(response.GetReflection()->GetMessage(response, field));
+    const auto& receipt = static_cast<const type::v1::Receipt&>(
+        response.GetReflection()->GetMessage(response, field));
     if (receipt.has_position()) written_.push_back(receipt.position());
   }
 
@@ -129,12 +142,15 @@ class Phone {
     request.set_nurse_id(nurse_.person.person_id());
     request.set_date(CareDayText(day_));
     for (const auto& position : written_) *request.add_min_position() = position;
-    ABSL_ASSIGN_OR_RETURN(auto sheet, (session_->Call<Stub, visits::v1::GetDaySheetRequest, visits::v1::GetDaySheetResponse>(
-                                          *stub_, &Stub::GetDaySheet, request)));
+    ABSL_ASSIGN_OR_RETURN(
+        auto sheet,
+        (session_->Call<Stub, visits::v1::GetDaySheetRequest, visits::v1::GetDaySheetResponse>(
+            *stub_, &Stub::GetDaySheet, request)));
     std::vector<visits::v1::Visit> morning;
     const absl::Time end = StartOfCareDay(day_) + absl::Hours(kMorningEndsHour);
     for (const auto& visit : sheet.visits()) {
-      if (visit.stage() == visits::v1::VISIT_STAGE_PLANNED && TimeOf(visit.starts_at()) < end) morning.push_back(visit);
+      if (visit.stage() == visits::v1::VISIT_STAGE_PLANNED && TimeOf(visit.starts_at()) < end)
+        morning.push_back(visit);
     }
     return morning;
   }
@@ -149,7 +165,9 @@ class Phone {
       request.set_nurse_id(nurse_.person.person_id());
       *request.mutable_starts_at() = ProtoTime(at);
       request.set_duration_minutes(20 + 5 * (i % 4));
-      ABSL_RETURN_IF_ERROR((Send<visits::v1::PlanVisitRequest, visits::v1::PlanVisitResponse>(&Stub::PlanVisit, request).status()));
+      ABSL_RETURN_IF_ERROR((Send<visits::v1::PlanVisitRequest, visits::v1::PlanVisitResponse>(
+                                &Stub::PlanVisit, request)
+                                .status()));
       at += absl::Minutes(45);
     }
     return absl::OkStatus();
@@ -168,19 +186,25 @@ class Phone {
     }
     return request;
   }
-  absl::StatusOr<visits::v1::ConfirmDayResponse> SendConfirmation(const visits::v1::ConfirmDayRequest& request) {
+  absl::StatusOr<visits::v1::ConfirmDayResponse> SendConfirmation(
+      const visits::v1::ConfirmDayRequest& request) {
     ABSL_ASSIGN_OR_RETURN(auto confirmed,
-                          (Send<visits::v1::ConfirmDayRequest, visits::v1::ConfirmDayResponse>(&Stub::ConfirmDay, request)));
+                          (Send<visits::v1::ConfirmDayRequest, visits::v1::ConfirmDayResponse>(
+                              &Stub::ConfirmDay, request)));
     for (const auto& visit : confirmed.visits()) {
-      if (visit.result().has_error()) return absl::FailedPreconditionError(visit.result().error().message());
+      if (visit.result().has_error())
+        return absl::FailedPreconditionError(visit.result().error().message());
     }
     return confirmed;
   }
   absl::Status Confirm(const std::vector<visits::v1::Visit>& morning) {
     if (morning.empty()) return absl::OkStatus();
     ABSL_ASSIGN_OR_RETURN(auto confirmed, SendConfirmation(Confirmation(morning)));
-    for (const auto& visit : confirmed.visits()) written_.push_back(visit.result().receipt().position());
-    tally_.With([&](MorningResult& r) { r.visits_recorded += static_cast<uint64_t>(confirmed.visits_size()); });
+    for (const auto& visit : confirmed.visits())
+      written_.push_back(visit.result().receipt().position());
+    tally_.With([&](MorningResult& r) {
+      r.visits_recorded += static_cast<uint64_t>(confirmed.visits_size());
+    });
     return absl::OkStatus();
   }
 
@@ -196,7 +220,9 @@ class Phone {
     request.set_duration_minutes(longer.duration_minutes() + 25);
     if (!nurse_.colleagues.empty()) request.set_second_nurse_id(nurse_.colleagues.front());
     request.set_report("Took longer: the wound needed two pairs of hands.");
-    ABSL_RETURN_IF_ERROR((Send<visits::v1::RecordVisitRequest, visits::v1::RecordVisitResponse>(&Stub::RecordVisit, request).status()));
+    ABSL_RETURN_IF_ERROR((Send<visits::v1::RecordVisitRequest, visits::v1::RecordVisitResponse>(
+                              &Stub::RecordVisit, request)
+                              .status()));
     tally_.With([](MorningResult& r) { ++r.visits_recorded; });
     return Confirm(morning);
   }
@@ -206,11 +232,14 @@ class Phone {
     request.mutable_header()->set_idempotency_key(NewKey());
     request.set_client_id(morning.front().client_id());
     request.set_nurse_id(nurse_.person.person_id());
-    *request.mutable_starts_at() = ProtoTime(StartOfCareDay(day_) + absl::Hours(6) + absl::Minutes(15));
+    *request.mutable_starts_at() =
+        ProtoTime(StartOfCareDay(day_) + absl::Hours(6) + absl::Minutes(15));
     request.set_duration_minutes(20);
     request.set_report("Called by the family early: fell beside the bed, not hurt.");
-    ABSL_RETURN_IF_ERROR((Send<visits::v1::RecordUnplannedVisitRequest, visits::v1::RecordUnplannedVisitResponse>(
-                              &Stub::RecordUnplannedVisit, request).status()));
+    ABSL_RETURN_IF_ERROR(
+        (Send<visits::v1::RecordUnplannedVisitRequest, visits::v1::RecordUnplannedVisitResponse>(
+             &Stub::RecordUnplannedVisit, request)
+             .status()));
     tally_.With([](MorningResult& r) {
       ++r.visits_recorded;
       ++r.unplanned;
@@ -221,7 +250,9 @@ class Phone {
   // Confirms, then sees that one visit was ten minutes shorter.
   absl::Status Correct(const std::vector<visits::v1::Visit>& morning) {
     ABSL_ASSIGN_OR_RETURN(auto confirmed, SendConfirmation(Confirmation(morning)));
-    tally_.With([&](MorningResult& r) { r.visits_recorded += static_cast<uint64_t>(confirmed.visits_size()); });
+    tally_.With([&](MorningResult& r) {
+      r.visits_recorded += static_cast<uint64_t>(confirmed.visits_size());
+    });
     visits::v1::CorrectVisitRequest request;
     request.mutable_header()->set_idempotency_key(NewKey());
     request.set_visit_id(morning.front().visit_id());
@@ -230,7 +261,9 @@ class Phone {
     *request.mutable_starts_at() = morning.front().starts_at();
     request.set_duration_minutes(std::max<uint32_t>(5, morning.front().duration_minutes() - 10));
     request.set_reason("Ten minutes shorter than planned.");
-    ABSL_RETURN_IF_ERROR((Send<visits::v1::CorrectVisitRequest, visits::v1::CorrectVisitResponse>(&Stub::CorrectVisit, request).status()));
+    ABSL_RETURN_IF_ERROR((Send<visits::v1::CorrectVisitRequest, visits::v1::CorrectVisitResponse>(
+                              &Stub::CorrectVisit, request)
+                              .status()));
     tally_.With([](MorningResult& r) { ++r.corrections; });
     return absl::OkStatus();
   }
@@ -238,9 +271,12 @@ class Phone {
   // Confirms, then sees that one visit stands with the wrong client.
   absl::Status WrongClient(const std::vector<visits::v1::Visit>& morning) {
     ABSL_ASSIGN_OR_RETURN(auto confirmed, SendConfirmation(Confirmation(morning)));
-    tally_.With([&](MorningResult& r) { r.visits_recorded += static_cast<uint64_t>(confirmed.visits_size()); });
-    auto right = std::find_if(nurse_.clients.begin(), nurse_.clients.end(),
-                              [&](const std::string& id) { return id != morning.front().client_id(); });
+    tally_.With([&](MorningResult& r) {
+      r.visits_recorded += static_cast<uint64_t>(confirmed.visits_size());
+    });
+    auto right =
+        std::find_if(nurse_.clients.begin(), nurse_.clients.end(),
+                     [&](const std::string& id) { return id != morning.front().client_id(); });
     if (right == nurse_.clients.end()) return absl::OkStatus();
     visits::v1::MoveVisitRequest request;
     request.mutable_header()->set_idempotency_key(NewKey());
@@ -248,13 +284,15 @@ class Phone {
     request.set_client_id(morning.front().client_id());
     request.set_to_client_id(*right);
     request.set_corrects_recording_id(confirmed.visits(0).recording_id());
-    ABSL_RETURN_IF_ERROR((Send<visits::v1::MoveVisitRequest, visits::v1::MoveVisitResponse>(&Stub::MoveVisit, request).status()));
+    ABSL_RETURN_IF_ERROR((
+        Send<visits::v1::MoveVisitRequest, visits::v1::MoveVisitResponse>(&Stub::MoveVisit, request)
+            .status()));
     tally_.With([](MorningResult& r) { ++r.corrections; });
     return absl::OkStatus();
   }
 
-  // No network all morning: what she did arrives late, from a phone whose clock is three hours wrong, and then once more because the
-  // first answer got lost on the way.
+  // No network all morning: what she did arrives late, from a phone whose clock is three hours
+  // wrong, and then once more because the first answer got lost on the way.
   absl::Status LatePhone(const std::vector<visits::v1::Visit>& morning) {
     visits::v1::ConfirmDayRequest request = Confirmation(morning);
     *request.mutable_header()->mutable_device_time() = ProtoTime(options_.now - absl::Hours(3));
@@ -262,7 +300,9 @@ class Phone {
     ABSL_ASSIGN_OR_RETURN(auto again, SendConfirmation(request));
     uint64_t same = 0;
     for (int i = 0; i < std::min(first.visits_size(), again.visits_size()); ++i) {
-      same += google::protobuf::util::MessageDifferencer::Equals(first.visits(i), again.visits(i)) ? 1 : 0;
+      same += google::protobuf::util::MessageDifferencer::Equals(first.visits(i), again.visits(i))
+                  ? 1
+                  : 0;
     }
     tally_.With([&](MorningResult& r) {
       r.visits_recorded += static_cast<uint64_t>(first.visits_size());
@@ -292,49 +332,62 @@ absl::StatusOr<std::vector<access::v1::Person>> Nurses(const MorningOptions& opt
   request.set_role(access::v1::ROLE_NURSE);
   request.set_page_size(1000);
   do {
-    ABSL_ASSIGN_OR_RETURN(auto page, (session.Call<access::v1::SignInService::Stub, access::v1::ListPeopleRequest,
-                                                   access::v1::ListPeopleResponse>(
-                                         *stub, &access::v1::SignInService::Stub::ListPeople, request)));
+    ABSL_ASSIGN_OR_RETURN(
+        auto page, (session.Call<access::v1::SignInService::Stub, access::v1::ListPeopleRequest,
+                                 access::v1::ListPeopleResponse>(
+                       *stub, &access::v1::SignInService::Stub::ListPeople, request)));
     nurses.insert(nurses.end(), page.people().begin(), page.people().end());
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty());
   if (nurses.empty()) {
-    return WithReason(absl::FailedPreconditionError("there are no nurses here; `buurtlog region` makes a region"), "NO_NURSES");
+    return WithReason(
+        absl::FailedPreconditionError("there are no nurses here; `buurtlog region` makes a region"),
+        "NO_NURSES");
   }
   return nurses;
 }
 
-// The parts of a morning: two late phones, one of each other kind, one left for the reader, all others confirm.
+// The parts of a morning: two late phones, one of each other kind, one left for the reader, all
+// others confirm.
 Part PartOf(size_t nurse, size_t nurses) {
-  static constexpr Part kParts[] = {Part::kLeftForTheReader, Part::kLatePhone, Part::kDeviates, Part::kCorrects,
-                                    Part::kUnplanned,        Part::kWrongClient, Part::kLatePhone};
+  static constexpr Part kParts[] = {Part::kLeftForTheReader, Part::kLatePhone, Part::kDeviates,
+                                    Part::kCorrects,         Part::kUnplanned, Part::kWrongClient,
+                                    Part::kLatePhone};
   // Spread over the region rather than all in the first team.
   const size_t step = std::max<size_t>(1, nurses / std::size(kParts));
-  return nurse % step == 0 && nurse / step < std::size(kParts) ? kParts[nurse / step] : Part::kConfirms;
+  return nurse % step == 0 && nurse / step < std::size(kParts) ? kParts[nurse / step]
+                                                               : Part::kConfirms;
 }
 
-absl::StatusOr<std::vector<std::string>> ClientIds(const Session& session, const std::string& team_id) {
+absl::StatusOr<std::vector<std::string>> ClientIds(const Session& session,
+                                                   const std::string& team_id) {
   auto stub = clients::v1::ClientsService::NewStub(session.channel());
   clients::v1::ListClientsOfTeamRequest request;
   request.set_team_id(team_id);
-  ABSL_ASSIGN_OR_RETURN(auto page, (session.Call<clients::v1::ClientsService::Stub, clients::v1::ListClientsOfTeamRequest,
-                                                 clients::v1::ListClientsOfTeamResponse>(
-                                       *stub, &clients::v1::ClientsService::Stub::ListClientsOfTeam, request)));
+  ABSL_ASSIGN_OR_RETURN(
+      auto page,
+      (session.Call<clients::v1::ClientsService::Stub, clients::v1::ListClientsOfTeamRequest,
+                    clients::v1::ListClientsOfTeamResponse>(
+          *stub, &clients::v1::ClientsService::Stub::ListClientsOfTeam, request)));
   std::vector<std::string> ids;
   for (const auto& client : page.clients()) ids.push_back(client.client_id());
   return ids;
 }
 
-absl::StatusOr<int64_t> TeamMinutes(const MorningOptions& options, const access::v1::Person& nurse, absl::CivilDay day) {
-  ABSL_ASSIGN_OR_RETURN(SignedIn who, SignInAs(options.address, nurse.person_id(), options.timeout));
+absl::StatusOr<int64_t> TeamMinutes(const MorningOptions& options, const access::v1::Person& nurse,
+                                    absl::CivilDay day) {
+  ABSL_ASSIGN_OR_RETURN(SignedIn who,
+                        SignInAs(options.address, nurse.person_id(), options.timeout));
   const Session session = Session::At(options.address, who.token, options.timeout);
   auto stub = VisitsService::NewStub(session.channel());
   visits::v1::GetTeamHoursRequest request;
   request.set_team_id(nurse.team_id());
   request.set_from_date(CareDayText(day));
   request.set_to_date(CareDayText(day));
-  ABSL_ASSIGN_OR_RETURN(auto hours, (session.Call<Stub, visits::v1::GetTeamHoursRequest, visits::v1::GetTeamHoursResponse>(
-                                        *stub, &Stub::GetTeamHours, request)));
+  ABSL_ASSIGN_OR_RETURN(
+      auto hours,
+      (session.Call<Stub, visits::v1::GetTeamHoursRequest, visits::v1::GetTeamHoursResponse>(
+          *stub, &Stub::GetTeamHours, request)));
   return static_cast<int64_t>(hours.minutes());
 }
 
@@ -346,9 +399,11 @@ absl::StatusOr<std::vector<Nurse>> Cast(const MorningOptions& options, MorningRe
   totals.nurses = people.size();
   std::vector<Nurse> cast;
   for (const auto& [team_id, members] : teams) {
-    ABSL_ASSIGN_OR_RETURN(SignedIn who, SignInAs(options.address, members.front()->person_id(), options.timeout));
-    ABSL_ASSIGN_OR_RETURN(std::vector<std::string> clients,
-                          ClientIds(Session::At(options.address, who.token, options.timeout), team_id));
+    ABSL_ASSIGN_OR_RETURN(SignedIn who,
+                          SignInAs(options.address, members.front()->person_id(), options.timeout));
+    ABSL_ASSIGN_OR_RETURN(
+        std::vector<std::string> clients,
+        ClientIds(Session::At(options.address, who.token, options.timeout), team_id));
     for (const access::v1::Person* member : members) {
       Nurse nurse{*member, PartOf(cast.size(), people.size()), clients, {}};
       for (const access::v1::Person* other : members) {
@@ -367,7 +422,8 @@ absl::StatusOr<MorningResult> PlayMorning(const MorningOptions& options) {
   MorningResult totals;
   // The newest morning that is over: visits that have not been cannot be recorded.
   const absl::CivilDay today = CareDay(options.now);
-  totals.day = options.now >= StartOfCareDay(today) + absl::Hours(kMorningEndsHour + 1) ? today : today - 1;
+  totals.day =
+      options.now >= StartOfCareDay(today) + absl::Hours(kMorningEndsHour + 1) ? today : today - 1;
   ABSL_ASSIGN_OR_RETURN(std::vector<Nurse> cast, Cast(options, totals));
   const access::v1::Person first = cast.front().person;
   ABSL_ASSIGN_OR_RETURN(totals.minutes_before, TeamMinutes(options, first, totals.day));
@@ -378,7 +434,8 @@ absl::StatusOr<MorningResult> PlayMorning(const MorningOptions& options) {
   uint64_t done = 0;
   const size_t nurses = cast.size();
   // Late phones come when everybody else is done.
-  std::stable_partition(cast.begin(), cast.end(), [](const Nurse& nurse) { return nurse.part != Part::kLatePhone; });
+  std::stable_partition(cast.begin(), cast.end(),
+                        [](const Nurse& nurse) { return nurse.part != Part::kLatePhone; });
   const absl::Time begin = absl::Now();
   {
     absl::BlockingCounter left(static_cast<int>(nurses));
@@ -394,7 +451,9 @@ absl::StatusOr<MorningResult> PlayMorning(const MorningOptions& options) {
         tally.With([&](MorningResult& r) { visits = r.visits_recorded; });
         {
           absl::MutexLock lock(&mutex);
-          if (!played.ok()) failed.Update(absl::Status(played.code(), absl::StrCat("a nurse's morning: ", played.message())));
+          if (!played.ok())
+            failed.Update(
+                absl::Status(played.code(), absl::StrCat("a nurse's morning: ", played.message())));
           ++done;
           if (options.progress) options.progress(visits, done, nurses);
         }

@@ -21,18 +21,18 @@ struct MorningResult {
   absl::CivilDay day;
   uint64_t teams = 0;
   uint64_t nurses = 0;
-  uint64_t commands = 0;          // calls that write, repeats included
+  uint64_t commands = 0;  // calls that write, repeats included
   uint64_t visits_recorded = 0;
-  uint64_t late_receipts = 0;     // of the phones that came late
+  uint64_t late_receipts = 0;       // of the phones that came late
   uint64_t repeats_recognised = 0;  // answers that were the same as at the first time
   uint64_t corrections = 0;
   uint64_t unplanned = 0;
-  int64_t minutes_before = 0;     // of the first team, that day
+  int64_t minutes_before = 0;  // of the first team, that day
   int64_t minutes_after = 0;
   absl::Duration took;
-  absl::Duration median;          // of a command
+  absl::Duration median;  // of a command
   absl::Duration slowest_of_hundred;
-  std::string next_nurse;         // name of somebody whose day is left to confirm
+  std::string next_nurse;  // name of somebody whose day is left to confirm
 };
 
 struct MorningOptions {

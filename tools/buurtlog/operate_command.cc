@@ -29,8 +29,9 @@ std::string Speed(double events_per_second, absl::Duration left) {
 absl::StatusOr<log::v1::GetStatusResponse> StatusOf(CommandLine& line) {
   ABSL_ASSIGN_OR_RETURN(Session session, OperatorSession(line.MakeSessionOptions()));
   auto stub = OperationsService::NewStub(session.channel());
-  return session.Call<OperationsService::Stub, log::v1::GetStatusRequest, log::v1::GetStatusResponse>(
-      *stub, &OperationsService::Stub::GetStatus, log::v1::GetStatusRequest());
+  return session
+      .Call<OperationsService::Stub, log::v1::GetStatusRequest, log::v1::GetStatusResponse>(
+          *stub, &OperationsService::Stub::GetStatus, log::v1::GetStatusRequest());
 }
 
 bool AllReady(const log::v1::GetStatusResponse& status) {
@@ -55,7 +56,8 @@ absl::Status Status(CommandLine& line, const Output& output, double wait_seconds
   for (const auto& service : status->services()) {
     uint64_t lag = 0;
     for (const auto& follower : service.read_models()) lag += follower.lag();
-    table.Add({service.service(), service.ready() ? "ready" : absl::StrCat("not ready: ", service.problem()),
+    table.Add({service.service(),
+               service.ready() ? "ready" : absl::StrCat("not ready: ", service.problem()),
                Grouped(service.entries()), absl::StrCat(service.read_models_size()), Grouped(lag)});
   }
   table.Print(output);
@@ -69,13 +71,19 @@ absl::Status Parked(CommandLine& line, const Output& output, bool retry) {
   ABSL_ASSIGN_OR_RETURN(Session session, OperatorSession(line.MakeSessionOptions()));
   auto stub = OperationsService::NewStub(session.channel());
   if (retry) {
-    ABSL_ASSIGN_OR_RETURN(auto retried, (session.Call<OperationsService::Stub, log::v1::RetryParkedRequest, log::v1::RetryParkedResponse>(
-                                            *stub, &OperationsService::Stub::RetryParked, log::v1::RetryParkedRequest())));
+    ABSL_ASSIGN_OR_RETURN(
+        auto retried,
+        (session.Call<OperationsService::Stub, log::v1::RetryParkedRequest,
+                      log::v1::RetryParkedResponse>(*stub, &OperationsService::Stub::RetryParked,
+                                                    log::v1::RetryParkedRequest())));
     output.Line(absl::StrCat(retried.streams(), " streams went on"));
     output.Json(retried);
   }
-  ABSL_ASSIGN_OR_RETURN(auto parked, (session.Call<OperationsService::Stub, log::v1::ListParkedRequest, log::v1::ListParkedResponse>(
-                                         *stub, &OperationsService::Stub::ListParked, log::v1::ListParkedRequest())));
+  ABSL_ASSIGN_OR_RETURN(
+      auto parked,
+      (session
+           .Call<OperationsService::Stub, log::v1::ListParkedRequest, log::v1::ListParkedResponse>(
+               *stub, &OperationsService::Stub::ListParked, log::v1::ListParkedRequest())));
   output.Json(parked);
   if (parked.parked().empty()) {
     output.Line("nothing is parked");
@@ -84,8 +92,10 @@ absl::Status Parked(CommandLine& line, const Output& output, bool retry) {
   Table table({"service", "follower", "stream", "place", "since", "waiting", "reason"}, {5});
   for (const auto& p : parked.parked()) {
     table.Add({p.service(), p.follower(), p.stream(),
-               absl::StrCat(p.position().service(), "/", p.position().partition(), "/", p.position().sequence()),
-               LocalTime(absl::FromUnixMicros(google::protobuf::util::TimeUtil::TimestampToMicroseconds(p.since()))),
+               absl::StrCat(p.position().service(), "/", p.position().partition(), "/",
+                            p.position().sequence()),
+               LocalTime(absl::FromUnixMicros(
+                   google::protobuf::util::TimeUtil::TimestampToMicroseconds(p.since()))),
                absl::StrCat(p.waiting()), p.reason()});
   }
   table.Print(output);
@@ -106,13 +116,16 @@ absl::Status Rebuild(CommandLine& line, const Output& output) {
   log::v1::RebuildReadModelsResponse step;
   while (stream->Read(&step)) {
     output.Json(step);
-    const std::string what = absl::StrFormat("%s/%s: %s events", step.service(), step.read_model(), Grouped(step.events()));
+    const std::string what = absl::StrFormat("%s/%s: %s events", step.service(), step.read_model(),
+                                             Grouped(step.events()));
     if (step.done()) {
       output.ProgressEnd();
-      output.Line(absl::StrFormat("  %-28s %s events, %s events/s", absl::StrCat(step.service(), "/", step.read_model()),
-                                  Grouped(step.events()), Grouped(static_cast<uint64_t>(step.events_per_second()))));
+      output.Line(absl::StrFormat(
+          "  %-28s %s events, %s events/s", absl::StrCat(step.service(), "/", step.read_model()),
+          Grouped(step.events()), Grouped(static_cast<uint64_t>(step.events_per_second()))));
     } else {
-      output.Progress(absl::StrCat(what, ", ", Speed(step.events_per_second(), absl::Seconds(step.seconds_left()))));
+      output.Progress(absl::StrCat(
+          what, ", ", Speed(step.events_per_second(), absl::Seconds(step.seconds_left()))));
     }
   }
   return rpc::FromGrpc(stream->Finish());
@@ -130,7 +143,8 @@ absl::Status VerifyChains(const OpenLogs& logs, const Output& output, uint64_t& 
         before = at.next;
         read = reader->Read(p, at, {.entries_max = 65'536, .bytes_max = 32 << 20},
                             [](const eventlog::EntryView&) { return absl::OkStatus(); });
-        output.Progress(absl::StrCat("chain of ", service, "/", p, ": ", Grouped(at.next - 1), " entries"));
+        output.Progress(
+            absl::StrCat("chain of ", service, "/", p, ": ", Grouped(at.next - 1), " entries"));
       }
       entries += at.next - 1;
       if (read.ok()) continue;
@@ -151,8 +165,9 @@ absl::Status Verify(CommandLine& line, const Output& output) {
   const absl::Time begin = absl::Now();
   ABSL_RETURN_IF_ERROR(VerifyChains(logs, output, entries));
   const double seconds = absl::ToDoubleSeconds(absl::Now() - begin);
-  output.Line(absl::StrFormat("Hash chains: %s entries verified in %.1f s (%s/s)", Grouped(entries), seconds,
-                              Grouped(static_cast<uint64_t>(static_cast<double>(entries) / std::max(seconds, 1e-6)))));
+  output.Line(absl::StrFormat(
+      "Hash chains: %s entries verified in %.1f s (%s/s)", Grouped(entries), seconds,
+      Grouped(static_cast<uint64_t>(static_cast<double>(entries) / std::max(seconds, 1e-6)))));
 
   const std::string scratch = absl::StrCat(line.data_folder, "/replay-", getpid());
   bool all_equal = true;
@@ -161,35 +176,45 @@ absl::Status Verify(CommandLine& line, const Output& output) {
     for (const auto& model : service.read_models()) {
       const std::string name = absl::StrCat(service.service, "/", model->spec().name);
       auto verified = eventsourcing::VerifyReadModel(
-          absl::StrCat(line.data_folder, "/", service.service, "/read_models"), scratch, *model, logs.sources,
-          [&](const eventsourcing::RebuildProgress& progress) {
-            output.Progress(absl::StrCat("replaying ", name, ": ", Grouped(progress.events), " events, ",
+          absl::StrCat(line.data_folder, "/", service.service, "/read_models"), scratch, *model,
+          logs.sources, [&](const eventsourcing::RebuildProgress& progress) {
+            output.Progress(absl::StrCat("replaying ", name, ": ", Grouped(progress.events),
+                                         " events, ",
                                          Speed(progress.events_per_second, progress.time_left)));
           });
       output.ProgressEnd();
       if (!verified.ok()) {
         std::error_code ignored;
         std::filesystem::remove_all(scratch, ignored);
-        return absl::Status(verified.status().code(), absl::StrCat(name, ": ", verified.status().message()));
+        return absl::Status(verified.status().code(),
+                            absl::StrCat(name, ": ", verified.status().message()));
       }
       all_equal = all_equal && verified->equal();
-      table.Add({name, Grouped(verified->live.rows), Grouped(verified->records), verified->live.content.substr(0, 16),
-                 verified->replayed.content.substr(0, 16), verified->equal() ? output.Good("equal") : output.Bad("NOT EQUAL")});
-      output.JsonText(nlohmann::json{{"read_model", name}, {"rows", verified->live.rows}, {"records", verified->records},
-                                     {"live", verified->live.content}, {"replayed", verified->replayed.content},
-                                     {"equal", verified->equal()}}.dump());
+      table.Add({name, Grouped(verified->live.rows), Grouped(verified->records),
+                 verified->live.content.substr(0, 16), verified->replayed.content.substr(0, 16),
+                 verified->equal() ? output.Good("equal") : output.Bad("NOT EQUAL")});
+      output.JsonText(nlohmann::json{{"read_model", name},
+                                     {"rows", verified->live.rows},
+                                     {"records", verified->records},
+                                     {"live", verified->live.content},
+                                     {"replayed", verified->replayed.content},
+                                     {"equal", verified->equal()}}
+                          .dump());
     }
   }
   std::error_code ignored;
   std::filesystem::remove_all(scratch, ignored);
   table.Print(output);
-  if (!all_equal) return absl::DataLossError("a read model is not what the log says; `buurtlog replay --rebuild` folds it anew");
+  if (!all_equal)
+    return absl::DataLossError(
+        "a read model is not what the log says; `buurtlog replay --rebuild` folds it anew");
   output.Line(output.Good("equal"));
   return absl::OkStatus();
 }
 
 absl::Status Replay(CommandLine& line, const Output& output, bool rebuild, bool verify) {
-  if (!rebuild && !verify) return absl::InvalidArgumentError("replay needs --verify, --rebuild, or both");
+  if (!rebuild && !verify)
+    return absl::InvalidArgumentError("replay needs --verify, --rebuild, or both");
   if (rebuild) ABSL_RETURN_IF_ERROR(Rebuild(line, output));
   if (verify) ABSL_RETURN_IF_ERROR(Verify(line, output));
   return absl::OkStatus();
@@ -199,23 +224,35 @@ absl::Status Replay(CommandLine& line, const Output& output, bool rebuild, bool 
 
 void AddOperateCommands(CLI::App& app, CommandLine& line) {
   auto wait = std::make_shared<double>(0);
-  CLI::App* status = app.add_subcommand("status", "How the services are; exit code 0 when all are ready, 5 when not");
-  status->add_option("--wait", *wait, "Wait this many seconds for them to be ready")->capture_default_str();
-  status->callback(Runs(line, [wait](CommandLine& l, const Output& o) { return Status(l, o, *wait); }));
+  CLI::App* status = app.add_subcommand(
+      "status", "How the services are; exit code 0 when all are ready, 5 when not");
+  status->add_option("--wait", *wait, "Wait this many seconds for them to be ready")
+      ->capture_default_str();
+  status->callback(
+      Runs(line, [wait](CommandLine& l, const Output& o) { return Status(l, o, *wait); }));
 
   auto retry = std::make_shared<bool>(false);
-  CLI::App* parked = app.add_subcommand("parked", "Streams whose event could not be applied and wait for a mend");
+  CLI::App* parked =
+      app.add_subcommand("parked", "Streams whose event could not be applied and wait for a mend");
   parked->add_flag("--retry", *retry, "Try them again, in order");
-  parked->callback(Runs(line, [retry](CommandLine& l, const Output& o) { return Parked(l, o, *retry); }));
+  parked->callback(
+      Runs(line, [retry](CommandLine& l, const Output& o) { return Parked(l, o, *retry); }));
 
   auto rebuild = std::make_shared<bool>(false);
   auto verify = std::make_shared<bool>(false);
-  CLI::App* replay = app.add_subcommand("replay", "Fold the log anew: prove that the read models are what it says, or make them again");
+  CLI::App* replay = app.add_subcommand(
+      "replay",
+      "Fold the log anew: prove that the read models are what it says, or make them again");
   replay->add_flag("--verify", *verify,
-                   "Verify every hash chain, fold each read model into a fresh copy and compare digests (reads the data folder, beside "
+                   "Verify every hash chain, fold each read model into a fresh copy and compare "
+                   "digests (reads the data folder, beside "
                    "a running system or without); exit code 6 when anything differs or is damaged");
-  replay->add_flag("--rebuild", *rebuild, "Throw every read model of the running system away and fold it anew, with progress");
-  replay->callback(Runs(line, [rebuild, verify](CommandLine& l, const Output& o) { return Replay(l, o, *rebuild, *verify); }));
+  replay->add_flag(
+      "--rebuild", *rebuild,
+      "Throw every read model of the running system away and fold it anew, with progress");
+  replay->callback(Runs(line, [rebuild, verify](CommandLine& l, const Output& o) {
+    return Replay(l, o, *rebuild, *verify);
+  }));
 }
 
 }  // namespace buurtlog::command

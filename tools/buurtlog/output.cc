@@ -97,12 +97,15 @@ ExitCode Output::Error(const absl::Status& status) const {
   std::string field = StatusField(status).value_or("");
   std::string code = absl::StatusCodeToString(status.code());
   if (json_) {
-    std::cerr << "{\"error\":{\"code\":\"" << code << "\",\"reason\":\"" << JsonEscaped(reason) << "\",\"field\":\""
-              << JsonEscaped(field) << "\",\"message\":\"" << JsonEscaped(status.message()) << "\"}}\n";
+    std::cerr << "{\"error\":{\"code\":\"" << code << "\",\"reason\":\"" << JsonEscaped(reason)
+              << "\",\"field\":\"" << JsonEscaped(field) << "\",\"message\":\""
+              << JsonEscaped(status.message()) << "\"}}\n";
   } else {
     std::cerr << "buurtlog: " << status.message();
-    if (!field.empty() && status.message().find(field) == absl::string_view::npos) std::cerr << " (field " << field << ")";
-    std::cerr << (reason.empty() ? absl::StrCat(" [", code, "]") : absl::StrCat(" [", reason, "]")) << '\n';
+    if (!field.empty() && status.message().find(field) == absl::string_view::npos)
+      std::cerr << " (field " << field << ")";
+    std::cerr << (reason.empty() ? absl::StrCat(" [", code, "]") : absl::StrCat(" [", reason, "]"))
+              << '\n';
   }
   return ExitCodeOf(status);
 }
@@ -155,7 +158,8 @@ std::string Grouped(uint64_t number) {
 }
 
 std::string HoursMinutes(int64_t minutes) {
-  return absl::StrFormat("%s%d:%02d", minutes < 0 ? "-" : "", std::abs(minutes) / 60, std::abs(minutes) % 60);
+  return absl::StrFormat("%s%d:%02d", minutes < 0 ? "-" : "", std::abs(minutes) / 60,
+                         std::abs(minutes) % 60);
 }
 
 std::string LocalTime(absl::Time time) {

@@ -1,4 +1,5 @@
-// `buurtlog play morning`: a morning of the region, through the public gRPC interface, as nurses and their phones would.
+// `buurtlog play morning`: a morning of the region, through the public gRPC interface, as nurses
+// and their phones would.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -3,7 +3,6 @@
 #include <prometheus/registry.h>
 
 #include <algorithm>
-
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -37,7 +36,8 @@ absl::Status FoldReadModels(const std::string& data_folder, const Output& output
       std::vector<eventsourcing::LogSource> sources;
       for (const eventsourcing::LogSource& source : logs.sources) {
         const auto& wanted = model->spec().services;
-        if (std::count(wanted.begin(), wanted.end(), source.codec->service()) > 0) sources.push_back(source);
+        if (std::count(wanted.begin(), wanted.end(), source.codec->service()) > 0)
+          sources.push_back(source);
       }
       std::vector<eventsourcing::Position> heads;
       for (const eventsourcing::LogSource& source : sources) {
@@ -47,8 +47,9 @@ absl::Status FoldReadModels(const std::string& data_folder, const Output& output
         }
       }
       const std::string folder = absl::StrCat(data_folder, "/", service.service, "/read_models");
-      ABSL_ASSIGN_OR_RETURN(auto runner, eventsourcing::ProjectionRunner::Open(folder, std::move(model), sources,
-                                                                               {*scheduler, SystemClock(), metrics}));
+      ABSL_ASSIGN_OR_RETURN(
+          auto runner, eventsourcing::ProjectionRunner::Open(folder, std::move(model), sources,
+                                                             {*scheduler, SystemClock(), metrics}));
       runner->Start();
       absl::Notification reached;
       absl::Status status;
@@ -58,7 +59,8 @@ absl::Status FoldReadModels(const std::string& data_folder, const Output& output
       });
       while (!reached.WaitForNotificationWithTimeout(absl::Milliseconds(300))) {
         ABSL_RETURN_IF_ERROR(runner->health());
-        output.Progress(absl::StrFormat("folding %s: %s records to go", name, Grouped(runner->lag())));
+        output.Progress(
+            absl::StrFormat("folding %s: %s records to go", name, Grouped(runner->lag())));
       }
       ABSL_RETURN_IF_ERROR(status);
     }
@@ -80,22 +82,31 @@ absl::Status Make(CommandLine& line, const Output& output, const RegionWords& wo
   const absl::Time begin = absl::Now();
   options.progress = [&](const region::RegionProgress& progress) {
     const double seconds = std::max(1e-3, absl::ToDoubleSeconds(absl::Now() - begin));
-    output.Progress(absl::StrFormat("%s: day %d of %d, %s commands, %s/s", CareDayText(progress.day), progress.days_done,
-                                    progress.days, Grouped(progress.records),
-                                    Grouped(static_cast<uint64_t>(static_cast<double>(progress.records) / seconds))));
+    output.Progress(absl::StrFormat(
+        "%s: day %d of %d, %s commands, %s/s", CareDayText(progress.day), progress.days_done,
+        progress.days, Grouped(progress.records),
+        Grouped(static_cast<uint64_t>(static_cast<double>(progress.records) / seconds))));
   };
   ABSL_ASSIGN_OR_RETURN(region::RegionResult made, region::MakeRegion(options));
   output.ProgressEnd();
   const absl::Duration took = absl::Now() - begin;
   ABSL_RETURN_IF_ERROR(FoldReadModels(line.data_folder, output));
   output.Heading(absl::StrFormat("A region in %s, from seed %d", line.data_folder, options.seed));
-  output.Line(absl::StrFormat("  %d organisations, %d teams, %s nurses, %s clients, %s visits; %s commands in %.1f s, read models in %.1f s",
-                              made.organisations, made.teams, Grouped(made.nurses), Grouped(made.clients), Grouped(made.visits),
-                              Grouped(made.commands), absl::ToDoubleSeconds(took), absl::ToDoubleSeconds(absl::Now() - begin - took)));
+  output.Line(
+      absl::StrFormat("  %d organisations, %d teams, %s nurses, %s clients, %s visits; %s commands "
+                      "in %.1f s, read models in %.1f s",
+                      made.organisations, made.teams, Grouped(made.nurses), Grouped(made.clients),
+                      Grouped(made.visits), Grouped(made.commands), absl::ToDoubleSeconds(took),
+                      absl::ToDoubleSeconds(absl::Now() - begin - took)));
   output.Line("  Everybody in it is invented; BSNs are of the test range.");
-  output.JsonText(nlohmann::json{{"organisations", made.organisations}, {"teams", made.teams}, {"nurses", made.nurses},
-                                 {"clients", made.clients}, {"visits", made.visits}, {"commands", made.commands},
-                                 {"seconds", absl::ToDoubleSeconds(absl::Now() - begin)}}.dump());
+  output.JsonText(nlohmann::json{{"organisations", made.organisations},
+                                 {"teams", made.teams},
+                                 {"nurses", made.nurses},
+                                 {"clients", made.clients},
+                                 {"visits", made.visits},
+                                 {"commands", made.commands},
+                                 {"seconds", absl::ToDoubleSeconds(absl::Now() - begin)}}
+                      .dump());
   return absl::OkStatus();
 }
 
@@ -103,12 +114,23 @@ absl::Status Make(CommandLine& line, const Output& output, const RegionWords& wo
 
 void AddRegionCommand(CLI::App& app, CommandLine& line) {
   auto words = std::make_shared<RegionWords>();
-  CLI::App* region = app.add_subcommand("region", "Make an invented region in the data folder: organisations, teams, nurses, clients, years of visits");
-  region->add_option("--teams", words->teams, "Teams of 6 to 12 nurses")->check(CLI::Range(1, region::kTeamsMax))->capture_default_str();
-  region->add_option("--years", words->years, "Years of history")->check(CLI::Range(0.001, region::kYearsMax))->capture_default_str();
-  region->add_option("--seed", words->seed, "The same seed, teams, years and day make the same region, byte for byte")->capture_default_str();
-  region->add_option("--today", words->today, "YYYY-MM-DD, the day the history leads up to; default: today in Amsterdam");
-  region->callback(Runs(line, [words](CommandLine& l, const Output& o) { return Make(l, o, *words); }));
+  CLI::App* region = app.add_subcommand("region",
+                                        "Make an invented region in the data folder: "
+                                        "organisations, teams, nurses, clients, years of visits");
+  region->add_option("--teams", words->teams, "Teams of 6 to 12 nurses")
+      ->check(CLI::Range(1, region::kTeamsMax))
+      ->capture_default_str();
+  region->add_option("--years", words->years, "Years of history")
+      ->check(CLI::Range(0.001, region::kYearsMax))
+      ->capture_default_str();
+  region
+      ->add_option("--seed", words->seed,
+                   "The same seed, teams, years and day make the same region, byte for byte")
+      ->capture_default_str();
+  region->add_option("--today", words->today,
+                     "YYYY-MM-DD, the day the history leads up to; default: today in Amsterdam");
+  region->callback(
+      Runs(line, [words](CommandLine& l, const Output& o) { return Make(l, o, *words); }));
 }
 
 }  // namespace buurtlog::command

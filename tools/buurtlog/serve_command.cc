@@ -32,10 +32,15 @@ absl::Status Serve(CommandLine& line, const Output& output, const ServeWords& wo
   main.services.push_back(clients::ClientsService::Served(""));
   main.services.push_back(visits::VisitsService::Served("", ""));
   return rpc::Serve(std::move(main), [&output](const rpc::Serving& serving) {
-    output.JsonText(nlohmann::json{{"event", "serving"}, {"address", serving.address},
-                                   {"metrics_address", serving.metrics_address}}.dump());
-    output.Line(absl::StrCat("teams, clients and visits are served at ", serving.address,
-                             serving.metrics_address.empty() ? "" : absl::StrCat(", metrics at http://", serving.metrics_address, "/metrics")));
+    output.JsonText(nlohmann::json{{"event", "serving"},
+                                   {"address", serving.address},
+                                   {"metrics_address", serving.metrics_address}}
+                        .dump());
+    output.Line(absl::StrCat(
+        "teams, clients and visits are served at ", serving.address,
+        serving.metrics_address.empty()
+            ? ""
+            : absl::StrCat(", metrics at http://", serving.metrics_address, "/metrics")));
     std::cout << std::flush;
   });
 }
@@ -44,12 +49,16 @@ absl::Status Serve(CommandLine& line, const Output& output, const ServeWords& wo
 
 void AddServeCommand(CLI::App& app, CommandLine& line) {
   auto words = std::make_shared<ServeWords>();
-  CLI::App* serve = app.add_subcommand("serve", "Run every service in one process on the data folder, until Ctrl-C or SIGTERM");
-  serve->add_flag("--insecure-dev,--insecure_dev", words->insecure_dev,
-                  "Sign-in without a password, for invented people on this machine only (loopback)");
-  serve->add_option("--metrics_address,--metrics-address", words->metrics_address, "Host and port for Prometheus metrics; default: none");
+  CLI::App* serve = app.add_subcommand(
+      "serve", "Run every service in one process on the data folder, until Ctrl-C or SIGTERM");
+  serve->add_flag(
+      "--insecure-dev,--insecure_dev", words->insecure_dev,
+      "Sign-in without a password, for invented people on this machine only (loopback)");
+  serve->add_option("--metrics_address,--metrics-address", words->metrics_address,
+                    "Host and port for Prometheus metrics; default: none");
   serve->add_flag("--verbose", words->verbose, "Log every call");
-  serve->callback(Runs(line, [words](CommandLine& l, const Output& o) { return Serve(l, o, *words); }));
+  serve->callback(
+      Runs(line, [words](CommandLine& l, const Output& o) { return Serve(l, o, *words); }));
 }
 
 }  // namespace buurtlog::command

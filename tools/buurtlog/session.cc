@@ -32,17 +32,21 @@ std::string SessionPath(const SessionOptions& options) {
 absl::StatusOr<SignedIn> LoadSession(const SessionOptions& options) {
   absl::StatusOr<std::string> text = SystemFiles().Read(SessionPath(options));
   if (!text.ok()) {
-    return absl::UnauthenticatedError("nobody is signed in; `buurtlog people` lists who there is, `buurtlog login NAME` signs in");
+    return absl::UnauthenticatedError(
+        "nobody is signed in; `buurtlog people` lists who there is, `buurtlog login NAME` signs "
+        "in");
   }
   const nlohmann::json json = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) {
-    return absl::UnauthenticatedError("the file of the last sign-in cannot be read; `buurtlog login NAME` makes it anew");
+    return absl::UnauthenticatedError(
+        "the file of the last sign-in cannot be read; `buurtlog login NAME` makes it anew");
   }
   auto field = [&json](const char* name) {
     auto at = json.find(name);
     return at != json.end() && at->is_string() ? at->get<std::string>() : std::string();
   };
-  return SignedIn{field("address"), field("token"), field("person_id"), field("name"), field("role"), field("team_id")};
+  return SignedIn{field("address"), field("token"), field("person_id"),
+                  field("name"),    field("role"),  field("team_id")};
 }
 
 absl::Status SaveSession(const SessionOptions& options, const SignedIn& session) {
@@ -74,7 +78,8 @@ absl::StatusOr<Session> Session::Open(const SessionOptions& options) {
 }
 
 void Session::Prepare(grpc::ClientContext& context) const {
-  if (!who_.token.empty()) context.AddMetadata("authorization", absl::StrCat("Bearer ", who_.token));
+  if (!who_.token.empty())
+    context.AddMetadata("authorization", absl::StrCat("Bearer ", who_.token));
   context.AddMetadata("x-correlation-id", NewUuid(SystemClock().Now(), SystemRandom()).ToString());
   context.set_deadline(absl::ToChronoTime(absl::Now() + timeout_));
 }
@@ -82,7 +87,8 @@ void Session::Prepare(grpc::ClientContext& context) const {
 absl::Status Session::Explained(const absl::Status& status) const {
   std::string message(status.message());
   if (status.code() == absl::StatusCode::kUnavailable) {
-    absl::StrAppend(&message, "; is a system running at ", who_.address, "? `./run` or `buurtlog serve` starts one");
+    absl::StrAppend(&message, "; is a system running at ", who_.address,
+                    "? `./run` or `buurtlog serve` starts one");
   } else if (status.code() == absl::StatusCode::kUnauthenticated) {
     absl::StrAppend(&message, "; `buurtlog login NAME` signs in");
   } else {

@@ -1,4 +1,5 @@
-// Who is signed in and where: the address of the system and the bearer token, kept between commands.
+// Who is signed in and where: the address of the system and the bearer token, kept between
+// commands.
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -18,7 +19,8 @@ inline constexpr char kAddressDefault[] = "127.0.0.1:7400";
 
 struct SessionOptions {
   std::string address;     // empty: the one signed in to, else kAddressDefault
-  std::string token_file;  // empty: $XDG_CONFIG_HOME/buurtlog/session.json, else ~/.config/buurtlog/session.json
+  std::string token_file;  // empty: $XDG_CONFIG_HOME/buurtlog/session.json, else
+                           // ~/.config/buurtlog/session.json
   absl::Duration timeout = absl::Seconds(10);
 };
 
@@ -50,10 +52,12 @@ class Session {
   // Sets token, correlation id and deadline.
   void Prepare(grpc::ClientContext& context) const;
 
-  // One call, with its errors as absl::Status: Call(&VisitsService::Stub::GetDaySheet, stub, request).
+  // One call, with its errors as absl::Status: Call(&VisitsService::Stub::GetDaySheet, stub,
+  // request).
   template <typename Stub, typename Request, typename Response>
   absl::StatusOr<Response> Call(Stub& stub,
-                                grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                                grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                             Response*),
                                 const Request& request) const {
     grpc::ClientContext context;
     Prepare(context);

@@ -24,25 +24,29 @@ std::string RoleWord(Role role) {
   return absl::StrReplaceAll(word, {{"_", " "}});
 }
 
-absl::Status People(CommandLine& line, const Output& output, uint32_t count, const std::string& role) {
+absl::Status People(CommandLine& line, const Output& output, uint32_t count,
+                    const std::string& role) {
   const SessionOptions options = line.MakeSessionOptions();
   absl::StatusOr<SignedIn> kept = LoadSession(options);
-  const std::string address =
-      !options.address.empty() ? options.address : kept.ok() && !kept->address.empty() ? kept->address : kAddressDefault;
+  const std::string address = !options.address.empty()              ? options.address
+                              : kept.ok() && !kept->address.empty() ? kept->address
+                                                                    : kAddressDefault;
   const Session session = Session::At(address, "", options.timeout);
   auto stub = SignInService::NewStub(session.channel());
   ListPeopleRequest request;
   request.set_page_size(count);
   if (!role.empty()) {
     Role wanted = access::v1::ROLE_UNSPECIFIED;
-    const std::string name = absl::StrCat("ROLE_", absl::AsciiStrToUpper(absl::StrReplaceAll(role, {{" ", "_"}})));
+    const std::string name =
+        absl::StrCat("ROLE_", absl::AsciiStrToUpper(absl::StrReplaceAll(role, {{" ", "_"}})));
     if (!access::v1::Role_Parse(name, &wanted)) {
       return absl::InvalidArgumentError("the roles are nurse, coach, back office and operator");
     }
     request.set_role(wanted);
   }
-  ABSL_ASSIGN_OR_RETURN(auto people, (session.Call<SignInService::Stub, ListPeopleRequest, ListPeopleResponse>(
-                                         *stub, &SignInService::Stub::ListPeople, request)));
+  ABSL_ASSIGN_OR_RETURN(auto people,
+                        (session.Call<SignInService::Stub, ListPeopleRequest, ListPeopleResponse>(
+                            *stub, &SignInService::Stub::ListPeople, request)));
   output.Json(people);
   Table table({"name", "role", "team", "id"});
   for (const auto& person : people.people()) {
@@ -71,13 +75,15 @@ absl::Status Login(CommandLine& line, const Output& output, const std::string& p
 
 }  // namespace
 
-absl::StatusOr<SignedIn> SignInAs(const std::string& address, const std::string& person, absl::Duration timeout) {
+absl::StatusOr<SignedIn> SignInAs(const std::string& address, const std::string& person,
+                                  absl::Duration timeout) {
   const Session session = Session::At(address, "", timeout);
   auto stub = SignInService::NewStub(session.channel());
   SignInRequest request;
   request.set_person(person);
-  ABSL_ASSIGN_OR_RETURN(auto response, (session.Call<SignInService::Stub, SignInRequest, SignInResponse>(
-                                           *stub, &SignInService::Stub::SignIn, request)));
+  ABSL_ASSIGN_OR_RETURN(auto response,
+                        (session.Call<SignInService::Stub, SignInRequest, SignInResponse>(
+                            *stub, &SignInService::Stub::SignIn, request)));
   return SignedIn{address,         response.token(),          response.person_id(),
                   response.name(), RoleWord(response.role()), response.team_id()};
 }
@@ -85,8 +91,10 @@ absl::StatusOr<SignedIn> SignInAs(const std::string& address, const std::string&
 absl::StatusOr<Session> OperatorSession(const SessionOptions& options) {
   std::string address = options.address;
   absl::StatusOr<SignedIn> kept = LoadSession(options);
-  if (kept.ok() && (address.empty() || address == kept->address) && kept->role == "operator") return Session::Open(options);
-  if (address.empty()) address = kept.ok() && !kept->address.empty() ? kept->address : kAddressDefault;
+  if (kept.ok() && (address.empty() || address == kept->address) && kept->role == "operator")
+    return Session::Open(options);
+  if (address.empty())
+    address = kept.ok() && !kept->address.empty() ? kept->address : kAddressDefault;
   ABSL_ASSIGN_OR_RETURN(SignedIn who, SignInAs(address, "operator", options.timeout));
   return Session::At(address, who.token, options.timeout);
 }
@@ -95,14 +103,22 @@ void AddSignInCommands(CLI::App& app, CommandLine& line) {
   auto count = std::make_shared<uint32_t>(30);
   auto role = std::make_shared<std::string>();
   CLI::App* people = app.add_subcommand("people", "Who can sign in at a system in trial mode");
-  people->add_option("--count", *count, "How many to list")->check(CLI::Range(1, 1000))->capture_default_str();
+  people->add_option("--count", *count, "How many to list")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
   people->add_option("--role", *role, "Only nurse, coach, 'back office' or operator");
-  people->callback(Runs(line, [count, role](CommandLine& l, const Output& o) { return People(l, o, *count, *role); }));
+  people->callback(Runs(line, [count, role](CommandLine& l, const Output& o) {
+    return People(l, o, *count, *role);
+  }));
 
   auto name = std::make_shared<std::string>();
-  CLI::App* login = app.add_subcommand("login", "Sign in as one of the people of the synthetic region, and stay so");
-  login->add_option("NAME", *name, "Name, the beginning of one, or id; `buurtlog people` lists them")->required();
-  login->callback(Runs(line, [name](CommandLine& l, const Output& o) { return Login(l, o, *name); }));
+  CLI::App* login = app.add_subcommand(
+      "login", "Sign in as one of the people of the synthetic region, and stay so");
+  login
+      ->add_option("NAME", *name, "Name, the beginning of one, or id; `buurtlog people` lists them")
+      ->required();
+  login->callback(
+      Runs(line, [name](CommandLine& l, const Output& o) { return Login(l, o, *name); }));
 }
 
 }  // namespace buurtlog::command

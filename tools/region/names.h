@@ -1,4 +1,5 @@
-// Invented names. Given and family names are common Dutch ones, drawn independently; nobody is meant.
+// Invented names. Given and family names are common Dutch ones, drawn independently; nobody is
+// meant.
 #pragma once
 
 #include <string>

@@ -47,16 +47,19 @@ std::vector<std::string> TestBsns() {
 
 History::History(const RegionOptions& options, ManualClock& clock, Random& random)
     : options_(options), clock_(clock), random_(random), bsns_(TestBsns()) {
-  const int organisations = std::min(kOrganisationsMax, 1 + (options.teams - 1) / kTeamsOfAnOrganisation);
+  const int organisations =
+      std::min(kOrganisationsMax, 1 + (options.teams - 1) / kTeamsOfAnOrganisation);
   for (int i = 0; i < organisations; ++i) organisations_.push_back(NewId());
   result_.organisations = static_cast<uint64_t>(organisations);
   // Drawn once, dealt in order: different people until the range is used up.
-  for (size_t i = bsns_.size() - 1; i > 0; --i) std::swap(bsns_[i], bsns_[RandomBelow(random_, i + 1)]);
+  for (size_t i = bsns_.size() - 1; i > 0; --i)
+    std::swap(bsns_[i], bsns_[RandomBelow(random_, i + 1)]);
 }
 
 template <typename State, typename Request, typename Decider>
-void History::Add(Commands& commands, const eventsourcing::AggregateType& type, const Uuid& partition_key,
-                  const Uuid& stream_id, const Nurse& nurse, const Uuid& key, const Request& request, Decider decide) {
+void History::Add(Commands& commands, const eventsourcing::AggregateType& type,
+                  const Uuid& partition_key, const Uuid& stream_id, const Nurse& nurse,
+                  const Uuid& key, const Request& request, Decider decide) {
   eventsourcing::Command command =
       eventsourcing::MakeCommand<State>(type, partition_key, stream_id, request, std::move(decide));
   command.idempotency_key = key;
@@ -88,7 +91,7 @@ Commands History::FormTeams() {
       teams::v1::NewMember& member = *request.add_members();
       member.set_person_id(nurse.id.ToString());
       member.set_name(nurse.name);
-      member.set_qualification(n < 3 ? teams::v1::QUALIFICATION_DISTRICT_NURSE
+      member.set_qualification(n < 3        ? teams::v1::QUALIFICATION_DISTRICT_NURSE
                                : n % 2 == 0 ? teams::v1::QUALIFICATION_NURSE
                                             : teams::v1::QUALIFICATION_CARER);
       facts->members.push_back({nurse.id.ToString()});
@@ -96,10 +99,11 @@ Commands History::FormTeams() {
     }
     team.facts = std::move(facts);
     result_.nurses += members;
-    Add<teams::v1::TeamState>(commands, teams::TeamAggregate(), team.id, team.id, team.nurses.front(), NewId(), request,
-                              [request](const teams::v1::TeamState& state, const eventsourcing::CommandContext& context) {
-                                return teams::Decide(state, request, context);
-                              });
+    Add<teams::v1::TeamState>(
+        commands, teams::TeamAggregate(), team.id, team.id, team.nurses.front(), NewId(), request,
+        [request](const teams::v1::TeamState& state, const eventsourcing::CommandContext& context) {
+          return teams::Decide(state, request, context);
+        });
     teams_.push_back(std::move(team));
   }
   result_.teams = teams_.size();
@@ -126,24 +130,28 @@ void History::TakeIn(size_t team_index, Commands& commands) {
   request.set_bsn(bsns_[clients_.size() % bsns_.size()]);
   request.set_given_name(DrawGivenName(random_));
   request.set_family_name(DrawFamilyName(random_));
-  request.set_birth_date(absl::StrFormat("%04d-%02d-%02d", 1926 + RandomBelow(random_, 45), 1 + RandomBelow(random_, 12),
+  request.set_birth_date(absl::StrFormat("%04d-%02d-%02d", 1926 + RandomBelow(random_, 45),
+                                         1 + RandomBelow(random_, 12),
                                          1 + RandomBelow(random_, 28)));
   request.add_wishes(DrawWish(random_));
   clients::v1::ContactPerson& contact = *request.add_contact_persons();
   contact.set_name(absl::StrCat(DrawGivenName(random_), " ", request.family_name()));
   contact.set_relation(OneIn(2) ? "daughter" : "son");
   contact.set_phone(absl::StrFormat("+31-6-5550%04d", RandomBelow(random_, 10'000)));
-  request.mutable_referrer()->set_kind(OneIn(3) ? clients::v1::REFERRER_KIND_HOSPITAL : clients::v1::REFERRER_KIND_GP);
+  request.mutable_referrer()->set_kind(OneIn(3) ? clients::v1::REFERRER_KIND_HOSPITAL
+                                                : clients::v1::REFERRER_KIND_GP);
   request.mutable_identity_document()->set_kind(clients::v1::IDENTITY_DOCUMENT_KIND_IDENTITY_CARD);
   request.mutable_identity_document()->set_checked(true);
   clients::TeamFacts facts;
   facts.team_exists = true;
   facts.teams_of_nurse = {team.id.ToString()};
-  Add<clients::v1::ClientState>(
-      commands, clients::ClientAggregate(), client.id, client.id, team.nurses[client.responsible_nurse], NewId(), request,
-      [request, facts](const clients::v1::ClientState& state, const eventsourcing::CommandContext& context) {
-        return clients::Decide(state, request, facts, clients::LogFacts(), context);
-      });
+  Add<clients::v1::ClientState>(commands, clients::ClientAggregate(), client.id, client.id,
+                                team.nurses[client.responsible_nurse], NewId(), request,
+                                [request, facts](const clients::v1::ClientState& state,
+                                                 const eventsourcing::CommandContext& context) {
+                                  return clients::Decide(state, request, facts, clients::LogFacts(),
+                                                         context);
+                                });
   team.clients.push_back(clients_.size());
   clients_.push_back(client);
   ++result_.clients;
@@ -152,7 +160,8 @@ void History::TakeIn(size_t team_index, Commands& commands) {
 Commands History::ClientsComing(bool first_day) {
   Commands commands;
   for (size_t t = 0; t < teams_.size(); ++t) {
-    while (teams_[t].clients.size() < kClientsOfATeam && (first_day || OneIn(3))) TakeIn(t, commands);
+    while (teams_[t].clients.size() < kClientsOfATeam && (first_day || OneIn(3)))
+      TakeIn(t, commands);
   }
   return commands;
 }
@@ -162,9 +171,11 @@ Commands History::ClientsLeaving() {
   for (Team& team : teams_) {
     for (size_t at = 0; at < team.clients.size();) {
       const size_t index = team.clients[at];
-      const bool has_plans = std::any_of(planned_.begin(), planned_.end(), [index](const auto& day) {
-        return std::any_of(day.second.begin(), day.second.end(), [index](const PlannedVisit& v) { return v.client == index; });
-      });
+      const bool has_plans =
+          std::any_of(planned_.begin(), planned_.end(), [index](const auto& day) {
+            return std::any_of(day.second.begin(), day.second.end(),
+                               [index](const PlannedVisit& v) { return v.client == index; });
+          });
       if (!OneIn(kDaysInCare) || has_plans) {
         ++at;
         continue;
@@ -174,11 +185,12 @@ Commands History::ClientsLeaving() {
       request.set_client_id(client.id.ToString());
       request.set_reason(OneIn(3) ? clients::v1::END_OF_CARE_REASON_WISH_OF_CLIENT
                                   : clients::v1::END_OF_CARE_REASON_GOALS_REACHED);
-      Add<clients::v1::ClientState>(
-          commands, clients::ClientAggregate(), client.id, client.id, team.nurses[client.responsible_nurse], NewId(), request,
-          [request](const clients::v1::ClientState& state, const eventsourcing::CommandContext& context) {
-            return clients::Decide(state, request, context);
-          });
+      Add<clients::v1::ClientState>(commands, clients::ClientAggregate(), client.id, client.id,
+                                    team.nurses[client.responsible_nurse], NewId(), request,
+                                    [request](const clients::v1::ClientState& state,
+                                              const eventsourcing::CommandContext& context) {
+                                      return clients::Decide(state, request, context);
+                                    });
       team.clients.erase(team.clients.begin() + static_cast<ptrdiff_t>(at));
     }
   }
@@ -211,8 +223,10 @@ Commands History::PlanVisits(absl::CivilDay day) {
       *request.mutable_starts_at() = ProtoTime(visit.starts_at);
       request.set_duration_minutes(visit.duration_minutes);
       Add<visits::v1::VisitState>(
-          commands, visits::VisitAggregate(), client.id, visit.id, team.nurses[client.responsible_nurse], NewId(), request,
-          [request, facts = team.facts](const visits::v1::VisitState& state, const eventsourcing::CommandContext& context) {
+          commands, visits::VisitAggregate(), client.id, visit.id,
+          team.nurses[client.responsible_nurse], NewId(), request,
+          [request, facts = team.facts](const visits::v1::VisitState& state,
+                                        const eventsourcing::CommandContext& context) {
             return visits::Decide(state, request, *facts, context);
           });
       visits.push_back(visit);
@@ -234,11 +248,12 @@ void History::RecordOne(const PlannedVisit& visit, absl::CivilDay day, Commands&
     request.set_client_id(client.id.ToString());
     request.set_reason(OneIn(2) ? visits::v1::CANCELLATION_REASON_CLIENT_ABSENT
                                 : visits::v1::CANCELLATION_REASON_TAKEN_OVER_BY_NETWORK);
-    Add<visits::v1::VisitState>(
-        commands, visits::VisitAggregate(), client.id, visit.id, nurse, key, request,
-        [request](const visits::v1::VisitState& state, const eventsourcing::CommandContext& context) {
-          return visits::Decide(state, request, context);
-        });
+    Add<visits::v1::VisitState>(commands, visits::VisitAggregate(), client.id, visit.id, nurse, key,
+                                request,
+                                [request](const visits::v1::VisitState& state,
+                                          const eventsourcing::CommandContext& context) {
+                                  return visits::Decide(state, request, context);
+                                });
     return;
   }
   if (OneIn(12)) {
@@ -246,12 +261,16 @@ void History::RecordOne(const PlannedVisit& visit, absl::CivilDay day, Commands&
     request.set_visit_id(visit.id.ToString());
     request.set_client_id(client.id.ToString());
     *request.mutable_starts_at() = ProtoTime(visit.starts_at);
-    request.set_duration_minutes(visit.duration_minutes + static_cast<uint32_t>(5 * RandomBelow(random_, 6)));
-    if (OneIn(4)) request.set_second_nurse_id(team.nurses[(visit.nurse + 1) % team.nurses.size()].id.ToString());
+    request.set_duration_minutes(visit.duration_minutes +
+                                 static_cast<uint32_t>(5 * RandomBelow(random_, 6)));
+    if (OneIn(4))
+      request.set_second_nurse_id(
+          team.nurses[(visit.nurse + 1) % team.nurses.size()].id.ToString());
     request.set_report(DrawReport(random_));
     Add<visits::v1::VisitState>(
         commands, visits::VisitAggregate(), client.id, visit.id, nurse, key, request,
-        [request, facts = team.facts](const visits::v1::VisitState& state, const eventsourcing::CommandContext& context) {
+        [request, facts = team.facts](const visits::v1::VisitState& state,
+                                      const eventsourcing::CommandContext& context) {
           return visits::Decide(state, request, *facts, context);
         });
     return;
@@ -264,7 +283,8 @@ void History::RecordOne(const PlannedVisit& visit, absl::CivilDay day, Commands&
   *request.mutable_day_ends_at() = ProtoTime(StartOfCareDay(day + 1));
   Add<visits::v1::VisitState>(
       commands, visits::VisitAggregate(), client.id, visit.id, nurse, key, request,
-      [request, facts = team.facts](const visits::v1::VisitState& state, const eventsourcing::CommandContext& context) {
+      [request, facts = team.facts](const visits::v1::VisitState& state,
+                                    const eventsourcing::CommandContext& context) {
         return visits::Decide(state, request, *facts, context);
       });
   if (OneIn(200)) recorded_.push_back({visit, key});
@@ -293,8 +313,10 @@ Commands History::CorrectVisits() {
     request.set_duration_minutes(recorded.visit.duration_minutes + 10);
     request.set_reason("Ten minutes longer than planned.");
     Add<visits::v1::VisitState>(
-        commands, visits::VisitAggregate(), client.id, recorded.visit.id, team.nurses[recorded.visit.nurse], NewId(), request,
-        [request, facts = team.facts](const visits::v1::VisitState& state, const eventsourcing::CommandContext& context) {
+        commands, visits::VisitAggregate(), client.id, recorded.visit.id,
+        team.nurses[recorded.visit.nurse], NewId(), request,
+        [request, facts = team.facts](const visits::v1::VisitState& state,
+                                      const eventsourcing::CommandContext& context) {
           return visits::Decide(state, request, *facts, context);
         });
   }
@@ -313,7 +335,8 @@ std::vector<identity::Person> History::People() const {
   add("back office", access::v1::ROLE_BACK_OFFICE, organisations_.front());
   for (const Team& team : teams_) {
     for (const Nurse& nurse : team.nurses) {
-      people.push_back({nurse.id, nurse.name, access::v1::ROLE_NURSE, team.id, team.name, team.organisation_id});
+      people.push_back(
+          {nurse.id, nurse.name, access::v1::ROLE_NURSE, team.id, team.name, team.organisation_id});
     }
   }
   return people;

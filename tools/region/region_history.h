@@ -1,4 +1,5 @@
-// The people of the synthetic region and what they do, day after day. Private to libs of this folder.
+// The people of the synthetic region and what they do, day after day. Private to libs of this
+// folder.
 #pragma once
 
 #include <deque>
@@ -27,7 +28,7 @@ struct Team {
   Uuid organisation_id;
   std::string name;
   std::vector<Nurse> nurses;
-  std::vector<size_t> clients;  // in care, by index
+  std::vector<size_t> clients;                       // in care, by index
   std::shared_ptr<const visits::ClientFacts> facts;  // of any client in care
 };
 
@@ -35,8 +36,8 @@ struct Client {
   Uuid id;
   size_t team = 0;
   size_t responsible_nurse = 0;
-  uint8_t weekdays = 0;        // bit 0 is Monday
-  int starts_minute = 0;       // of the day
+  uint8_t weekdays = 0;   // bit 0 is Monday
+  int starts_minute = 0;  // of the day
   uint32_t duration_minutes = 30;
 };
 
@@ -57,7 +58,8 @@ class History {
   History(const RegionOptions& options, ManualClock& clock, Random& random);
 
   Commands FormTeams();
-  // Clients who come on this day: a full list on the first day, later about one in 150 a day, with as many leaving.
+  // Clients who come on this day: a full list on the first day, later about one in 150 a day, with
+  // as many leaving.
   Commands ClientsComing(bool first_day);
   Commands ClientsLeaving();
   // Plans every visit of `day`.
@@ -77,8 +79,9 @@ class History {
   Uuid NewId() { return NewUuid(clock_.Now(), random_); }
   bool OneIn(uint64_t many) { return RandomBelow(random_, many) == 0; }
   template <typename State, typename Request, typename Decider>
-  void Add(Commands& commands, const eventsourcing::AggregateType& type, const Uuid& partition_key, const Uuid& stream_id,
-           const Nurse& nurse, const Uuid& key, const Request& request, Decider decide);
+  void Add(Commands& commands, const eventsourcing::AggregateType& type, const Uuid& partition_key,
+           const Uuid& stream_id, const Nurse& nurse, const Uuid& key, const Request& request,
+           Decider decide);
   void TakeIn(size_t team, Commands& commands);
   void RecordOne(const PlannedVisit& visit, absl::CivilDay day, Commands& commands);
 

@@ -32,7 +32,8 @@ class Services {
 
   absl::Status Open() {
     std::string key(32, '\0');
-    ABSL_ASSIGN_OR_RETURN(key, eventsourcing::LoadOrMakeCommandHashKey(options_.data_folder, SystemFiles(), random_));
+    ABSL_ASSIGN_OR_RETURN(
+        key, eventsourcing::LoadOrMakeCommandHashKey(options_.data_folder, SystemFiles(), random_));
     ABSL_ASSIGN_OR_RETURN(teams_, OpenOne("teams", key, &teams::TeamAggregate()));
     ABSL_ASSIGN_OR_RETURN(clients_, OpenOne("clients", key, &clients::ClientAggregate()));
     ABSL_ASSIGN_OR_RETURN(visits_, OpenOne("visits", key, &visits::VisitAggregate()));
@@ -49,7 +50,8 @@ class Services {
     if (commands.empty()) return absl::OkStatus();
     records_ += commands.size();
     std::optional<std::vector<absl::StatusOr<type::v1::Receipt>>> receipts;
-    node.executor().ExecuteAll(std::move(commands), [&receipts](auto done) { receipts = std::move(done); });
+    node.executor().ExecuteAll(std::move(commands),
+                               [&receipts](auto done) { receipts = std::move(done); });
     if (!scheduler_.RunUntil([&receipts] { return receipts.has_value(); })) {
       return absl::InternalError("commands of the region were never answered");
     }
@@ -64,14 +66,17 @@ class Services {
   }
 
  private:
-  absl::StatusOr<std::unique_ptr<ServiceNode>> OpenOne(const std::string& service, const std::string& key,
+  absl::StatusOr<std::unique_ptr<ServiceNode>> OpenOne(const std::string& service,
+                                                       const std::string& key,
                                                        const eventsourcing::AggregateType* type) {
     eventsourcing::NodeOptions options;
     options.service = service;
     options.data_folder = options_.data_folder;
     options.owner = "region";
     options.command_hash_key = key;
-    ABSL_ASSIGN_OR_RETURN(auto node, ServiceNode::Open(options, {clock_, random_, SystemFiles(), scheduler_, metrics_}, {type}));
+    ABSL_ASSIGN_OR_RETURN(
+        auto node,
+        ServiceNode::Open(options, {clock_, random_, SystemFiles(), scheduler_, metrics_}, {type}));
     std::optional<absl::Status> ready;
     node->executor().Start([&ready](absl::Status status) { ready = status; });
     if (!scheduler_.RunUntil([&ready] { return ready.has_value(); })) {
@@ -103,13 +108,15 @@ absl::Status CheckOptions(const RegionOptions& options) {
     return absl::AlreadyExistsError(absl::StrCat("there is a region in ", options.data_folder));
   }
   if (SystemFiles().Exists(absl::StrCat(options.data_folder, "/teams"))) {
-    return absl::AlreadyExistsError(absl::StrCat("the logs in ", options.data_folder,
-                                                 " are not of a complete region; remove the folder to make one there"));
+    return absl::AlreadyExistsError(
+        absl::StrCat("the logs in ", options.data_folder,
+                     " are not of a complete region; remove the folder to make one there"));
   }
   return absl::OkStatus();
 }
 
-absl::Status OneDay(History& history, Services& services, ManualClock& clock, absl::CivilDay day, bool first) {
+absl::Status OneDay(History& history, Services& services, ManualClock& clock, absl::CivilDay day,
+                    bool first) {
   const absl::Time midnight = StartOfCareDay(day);
   clock.Set(midnight + absl::Hours(6));
   if (first) ABSL_RETURN_IF_ERROR(services.Run(services.teams(), history.FormTeams()));

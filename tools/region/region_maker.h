@@ -1,6 +1,7 @@
-// The synthetic region: organisations, teams, nurses, clients with test-range BSNs, and years of history, made from a seed by running
-// commands through the deciders of the services under a historical clock. Everything runs on one seeded scheduler, so that the same
-// options give the same logs, byte for byte, on every machine.
+// The synthetic region: organisations, teams, nurses, clients with test-range BSNs, and years of
+// history, made from a seed by running commands through the deciders of the services under a
+// historical clock. Everything runs on one seeded scheduler, so that the same options give the same
+// logs, byte for byte, on every machine.
 #pragma once
 
 #include <cstdint>
@@ -30,10 +31,11 @@ struct RegionProgress {
 
 struct RegionOptions {
   std::string data_folder;
-  int teams = 4;        // 1 to kTeamsMax
-  double years = 1;     // more than 0, to kYearsMax
+  int teams = 4;     // 1 to kTeamsMax
+  double years = 1;  // more than 0, to kYearsMax
   uint64_t seed = 1;
-  absl::CivilDay today;  // history ends the evening before yesterday; yesterday, today and kDaysAhead days are planned
+  absl::CivilDay today;  // history ends the evening before yesterday; yesterday, today and
+                         // kDaysAhead days are planned
   std::function<void(const RegionProgress&)> progress;
 };
 
