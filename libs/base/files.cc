@@ -130,6 +130,17 @@ class MachineFiles final : public Files {
     return SyncFolder(FolderOf(path));
   }
 
+  absl::Status WriteOnce(const std::string& path, std::string_view bytes) override {
+    const std::string temporary = absl::StrCat(path, ".tmp.", getpid());
+    Enter(path);
+    const absl::Cleanup leave = [&] { Leave(path); };
+    const absl::Cleanup remove = [&] { unlink(temporary.c_str()); };
+    ABSL_RETURN_IF_ERROR(WriteAndSync(temporary, bytes));
+    // Unlike a rename, a link fails where the name is taken.
+    if (link(temporary.c_str(), path.c_str()) != 0) return ErrnoStatus(errno, "making", path);
+    return SyncFolder(FolderOf(path));
+  }
+
   absl::Status Remove(const std::string& path) override {
     if (unlink(path.c_str()) != 0) return ErrnoStatus(errno, "removing", path);
     return SyncFolder(FolderOf(path));

@@ -27,6 +27,9 @@ class Files {
   // All of `bytes` or nothing: temporary file, sync, rename, sync of the folder. Mode 0600. RESOURCE_EXHAUSTED when the disk
   // is full.
   virtual absl::Status WriteAtomically(const std::string& path, std::string_view bytes) = 0;
+  // As WriteAtomically, where no such file is yet; ALREADY_EXISTS where there is one. Of several
+  // processes that try at once exactly one writes. For keys: whoever comes late reads the first.
+  virtual absl::Status WriteOnce(const std::string& path, std::string_view bytes) = 0;
   virtual absl::Status Remove(const std::string& path) = 0;
   virtual absl::Status MakeFolder(const std::string& path) = 0;
   // Names (not paths) in the folder, sorted. NOT_FOUND when there is no such folder.

@@ -72,6 +72,31 @@ TEST_F(FilesTest, WritersOfOnePathLeaveTheBytesOfOneOfThem) {
   EXPECT_EQ(bytes, std::string(10000, bytes.at(0)));
 }
 
+TEST_F(FilesTest, OfThoseWhoWriteOnceTheFirstWins) {
+  constexpr int kWriters = 8;
+  std::vector<absl::Status> ends(kWriters);
+  std::vector<std::thread> writers;
+  for (int i = 0; i < kWriters; ++i) {
+    writers.emplace_back([&, i] {
+      ends[static_cast<size_t>(i)] = files_.WriteOnce(Path("key"), absl::StrCat("of ", i));
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  int won = -1;
+  for (int i = 0; i < kWriters; ++i) {
+    const absl::Status& end = ends[static_cast<size_t>(i)];
+    if (end.ok()) {
+      EXPECT_EQ(won, -1);
+      won = i;
+    } else {
+      EXPECT_TRUE(absl::IsAlreadyExists(end)) << end;
+    }
+  }
+  ASSERT_NE(won, -1);
+  EXPECT_EQ(files_.Read(Path("key")).value(), absl::StrCat("of ", won));
+  EXPECT_THAT(files_.List(folder_).value(), ElementsAre("key"));
+}
+
 TEST_F(FilesTest, WhatIsMissingIsNotFound) {
   EXPECT_EQ(files_.Read(Path("none")).status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(files_.List(Path("none")).status().code(), absl::StatusCode::kNotFound);

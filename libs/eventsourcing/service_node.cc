@@ -220,18 +220,20 @@ absl::StatusOr<std::string> LoadOrMakeCommandHashKey(const std::string& data_fol
                                                      Random& random) {
   const std::string folder = data_folder + "/keys";
   const std::string path = folder + "/command_hash";
-  absl::StatusOr<std::string> key = files.Read(path);
-  if (key.ok() && key->size() != kHashKeyBytes) {
+  if (!files.Exists(path)) {
+    std::array<uint8_t, kHashKeyBytes> bytes{};
+    random.Fill(absl::MakeSpan(bytes));
+    ABSL_RETURN_IF_ERROR(files.MakeFolder(folder));
+    const absl::Status made = files.WriteOnce(path, std::string(bytes.begin(), bytes.end()));
+    // Services that start at once on one folder all take the key of the first.
+    if (!made.ok() && !absl::IsAlreadyExists(made)) return made;
+  }
+  ABSL_ASSIGN_OR_RETURN(std::string key, files.Read(path));
+  if (key.size() != kHashKeyBytes) {
     return absl::DataLossError(
         absl::StrCat(path, " does not hold a key of ", kHashKeyBytes, " bytes"));
   }
-  if (!absl::IsNotFound(key.status())) return key;
-  std::array<uint8_t, kHashKeyBytes> bytes{};
-  random.Fill(absl::MakeSpan(bytes));
-  std::string made(bytes.begin(), bytes.end());
-  ABSL_RETURN_IF_ERROR(files.MakeFolder(folder));
-  ABSL_RETURN_IF_ERROR(files.WriteAtomically(path, made));
-  return made;
+  return key;
 }
 
 }  // namespace buurtlog::eventsourcing

@@ -28,8 +28,6 @@ constexpr std::string_view kHeader = R"({"alg":"ES256","typ":"JWT"})";
 constexpr size_t kTokenBytesMax = 4096;
 // Clocks of processes on one machine agree; the rest is for a clock that was set back a little.
 constexpr absl::Duration kIssuedAheadMax = absl::Minutes(1);
-constexpr absl::Duration kKeyLockRetry = absl::Milliseconds(20);
-constexpr int kKeyLockRetriesMax = 250;
 constexpr double kSecondsMax = 253402300799;  // the year 9999
 
 using Digest = std::array<uint8_t, 32>;
@@ -107,20 +105,11 @@ absl::Status CheckTimes(const Verified& verified, absl::Time now) {
   return absl::OkStatus();
 }
 
-// Two services may open one new data folder at the same time; the lock lets one of them make the
-// key.
+// Two services may open one new data folder at the same time; both take the key of the first.
 absl::Status MakeKeyUnlessThere(const std::string& path, Files& files) {
-  for (int retry = 0; retry < kKeyLockRetriesMax; ++retry) {
-    if (files.Exists(path)) return absl::OkStatus();
-    absl::StatusOr<std::unique_ptr<FileLock>> lock = files.Lock(absl::StrCat(path, ".lock"));
-    if (lock.ok()) {
-      if (files.Exists(path)) return absl::OkStatus();
-      return files.WriteAtomically(path, PrivateKeyToPem(*NewP256Key()));
-    }
-    if (!absl::IsFailedPrecondition(lock.status())) return lock.status();
-    absl::SleepFor(kKeyLockRetry);
-  }
-  return absl::UnavailableError(absl::StrCat("somebody else keeps ", path, " locked"));
+  if (files.Exists(path)) return absl::OkStatus();
+  const absl::Status made = files.WriteOnce(path, PrivateKeyToPem(*NewP256Key()));
+  return absl::IsAlreadyExists(made) ? absl::OkStatus() : made;
 }
 
 }  // namespace
@@ -134,16 +123,16 @@ class DevIssuer::Impl {
     CHECK(caller.role != access::v1::ROLE_UNSPECIFIED);
     const absl::Time now = clock_.Now();
     std::string claims = absl::StrCat(
-        R"({"iss":")", AbslView(kIssuer), R"(","sub":")", caller.person_id.ToString(), R"(","role":")",
-        access::v1::Role_Name(caller.role), R"(","iat":)", absl::ToUnixSeconds(now), R"(,"exp":)",
-        absl::ToUnixSeconds(now + kTokenLifetime), R"(,"jti":")", NewUuid(now, random_).ToString(),
-        "\"");
+        R"({"iss":")", AbslView(kIssuer), R"(","sub":")", caller.person_id.ToString(),
+        R"(","role":")", access::v1::Role_Name(caller.role), R"(","iat":)",
+        absl::ToUnixSeconds(now), R"(,"exp":)", absl::ToUnixSeconds(now + kTokenLifetime),
+        R"(,"jti":")", NewUuid(now, random_).ToString(), "\"");
     AppendId(claims, "team", caller.team_id);
     AppendId(claims, "organisation", caller.organisation_id);
     AppendId(claims, "on_behalf_of", caller.on_behalf_of);
     claims += "}";
-    const std::string signed_part =
-        absl::StrCat(absl::WebSafeBase64Escape(AbslView(kHeader)), ".", absl::WebSafeBase64Escape(claims));
+    const std::string signed_part = absl::StrCat(absl::WebSafeBase64Escape(AbslView(kHeader)), ".",
+                                                 absl::WebSafeBase64Escape(claims));
     return absl::StrCat(signed_part, ".", absl::WebSafeBase64Escape(SignEs256(*key_, signed_part)));
   }
 
