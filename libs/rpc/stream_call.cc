@@ -120,10 +120,18 @@ class StreamCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void SetAlarm(absl::Duration after) {
     absl::MutexLock lock(&mutex_);
     alarm_.emplace();
+    // An alarm keeps its callback even after it has rung, so the callback itself holds nothing.
+    held_by_alarm_ = shared_from_this();
     alarm_->Set(std::chrono::system_clock::now() + absl::ToChronoNanoseconds(after),
-                [self = shared_from_this()](bool rang) {
-                  if (rang) self->End(absl::UnavailableError("the stream has lasted long enough"));
+                [this](bool rang) {
+                  const std::shared_ptr<StreamCall> self = LetGoByAlarm();
+                  if (rang) End(absl::UnavailableError("the stream has lasted long enough"));
                 });
+  }
+
+  std::shared_ptr<StreamCall> LetGoByAlarm() {
+    absl::MutexLock lock(&mutex_);
+    return std::move(held_by_alarm_);
   }
 
   // Ends the call with `status` unless it has a status already, and tells the handler to stop.
@@ -214,6 +222,8 @@ class StreamCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   mutable absl::Mutex mutex_;
   std::optional<grpc::Alarm> alarm_ ABSL_GUARDED_BY(mutex_);
+  // Until it rings or is cancelled.
+  std::shared_ptr<StreamCall> held_by_alarm_ ABSL_GUARDED_BY(mutex_);
   std::deque<Message> messages_ ABSL_GUARDED_BY(mutex_);  // the first is on its way
   std::optional<absl::Status> finish_ ABSL_GUARDED_BY(mutex_);
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
