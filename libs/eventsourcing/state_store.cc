@@ -284,7 +284,10 @@ class StateStore::Impl {
 
   void FlushTask() {
     absl::MutexLock lock(&write_mutex_);
-    if (!FlushOnce().ok() && !flush_posted_.exchange(true)) PostFlush(kFlushRetryDelay);
+    const bool written = FlushOnce().ok();
+    // Behind a try that failed more may wait, for which nobody has posted a flush.
+    if (written && waiting() == 0) return;
+    if (!flush_posted_.exchange(true)) PostFlush(written ? kFlushDelay : kFlushRetryDelay);
   }
 
   // Writes one generation of every partition that has something to write, in one transaction.

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "libs/base/random.h"
+#include "libs/sqlite/sqlite.h"
 
 namespace buurtlog::eventsourcing {
 namespace {
@@ -184,6 +185,24 @@ TEST_F(StateStoreTest, ATornFileIsDiscardedAndSaysSo) {
   EXPECT_NE(store_->discarded().find("damaged"), std::string::npos);
   store_->Add(1, {Change(1, 1, 1, "one")}, Behind(1));
   EXPECT_TRUE(store_->Flush().ok());
+}
+
+TEST_F(StateStoreTest, WhatCameWhileTheFileCouldNotBeWrittenIsWrittenOnceItCan) {
+  store_->Add(1, {Change(1, 1, 1, "one")}, Behind(1));
+  ASSERT_TRUE(store_->Flush().ok());
+  auto other = sqlite::Connection::Open(path());
+  ASSERT_TRUE(other.ok());
+  ASSERT_TRUE(other->Execute("ALTER TABLE name RENAME TO gone").ok());
+  store_->Add(1, {Change(2, 1, 2, "two")}, Behind(2));
+  scheduler_.RunFor(absl::Milliseconds(100));
+  store_->Add(1, {Change(3, 1, 3, "three")}, Behind(3));
+  scheduler_.RunFor(absl::Milliseconds(100));
+  EXPECT_EQ(store_->waiting(), 2u);
+  ASSERT_TRUE(other->Execute("ALTER TABLE gone RENAME TO name").ok());
+  scheduler_.RunFor(absl::Seconds(10));
+  // Nobody adds anything more: a writer that found too much waiting here would wait for ever.
+  EXPECT_EQ(store_->waiting(), 0u);
+  EXPECT_EQ(**store_->Checkpoint(1), Behind(3));
 }
 
 TEST_F(StateStoreTest, ManyChangesOfManyPartitionsGoIntoTheFile) {
