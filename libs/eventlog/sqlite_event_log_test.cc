@@ -271,5 +271,33 @@ TEST_F(SqliteEventLogTest, AReaderBesideTheWriterSeesEntriesAndIsWoken) {
   EXPECT_EQ(grown.size(), 1u);
 }
 
+TEST_F(SqliteEventLogTest, DamageInOnePartitionKeepsNoWatcherFromHearingOfAnother) {
+  CreateAndOpen();
+  FoldState healthy = *Begin(1);
+  FoldState damaged = *Begin(3);
+  Fill(1, healthy, 200);
+  Fill(3, damaged, 200);
+  ASSERT_EQ(Open(), absl::OkStatus());  // everything is in log.db now
+  auto reader = SqliteEventLog::OpenReader(options_, files_, scheduler_);
+  ASSERT_EQ(reader.status(), absl::OkStatus());
+  std::vector<Partition> grown;
+  auto subscription = (*reader)->Watch([&](Partition partition) { grown.push_back(partition); });
+  scheduler_.RunFor(absl::Milliseconds(100));
+  {
+    // The kind of the page that holds the end of partition 3.
+    constexpr size_t kPageBytes = 4096;
+    std::string bytes = Load(Path("log.db"));
+    const size_t at = bytes.rfind(Body(3, damaged.next - 1));
+    ASSERT_NE(at, std::string::npos);
+    std::fstream file(Path("log.db"), std::ios::binary | std::ios::in | std::ios::out);
+    file.seekp(static_cast<std::streamoff>(at / kPageBytes * kPageBytes)).put('\x7f');
+  }
+  Fill(1, healthy, 1);
+  scheduler_.RunFor(absl::Milliseconds(100));
+  EXPECT_THAT(grown, ::testing::Contains(1u));
+  FoldState at = Start(3);
+  EXPECT_TRUE(absl::IsDataLoss(ReadOn(**reader, 3, at)));
+}
+
 }  // namespace
 }  // namespace buurtlog::eventlog::testing

@@ -116,8 +116,9 @@ absl::StatusOr<std::vector<Partition>> SqliteLogReader::Grown() {
   for (Partition partition = 0; partition < seen_.size(); ++partition) {
     absl::StatusOr<Sequence> last = file_->LastSequence(partition);
     if (!last.ok()) {
-      changes_.reset();  // so that all partitions are looked at again
-      return last.status();
+      // All partitions are looked at again next time; those that were found grown are told now.
+      changes_.reset();
+      continue;
     }
     if (*last <= seen_[partition]) continue;
     seen_[partition] = *last;
