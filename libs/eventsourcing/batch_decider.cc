@@ -23,6 +23,19 @@ absl::Time StoredPrecision(absl::Time time) {
   return absl::FromUnixMicros(absl::ToUnixMicros(time));
 }
 
+// What is written stays, and every reader must get past it; so it is read before it is written.
+// Text that is not UTF-8 can be stored but not read.
+absl::Status CheckReadable(const std::string& body, const google::protobuf::Message& wrapper) {
+  const absl::Status unreadable = absl::InternalError("the decision could not be read again");
+  log::v1::Record record;
+  if (!record.ParseFromString(body)) return unreadable;
+  const std::unique_ptr<google::protobuf::Message> event(wrapper.New());
+  for (const log::v1::StoredEvent& stored : record.events()) {
+    if (!EventCodec::ParseEvent(stored, *event).ok()) return unreadable;
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 BatchDecider::BatchDecider(ExecutorCore& core, eventlog::Partition partition)
@@ -211,7 +224,8 @@ void BatchDecider::DecideNew(PendingCommandPtr pending) {
 }
 
 bool BatchDecider::MayRecordRefusal(const Uuid& actor) {
-  const int64_t minute = absl::ToUnixSeconds(recorded_at_) / 60;
+  // By the clock: recorded_at_ stands still for as long as the clock was set back.
+  const int64_t minute = absl::ToUnixSeconds(now_) / 60;
   if (minute != refusals_minute_) refusals_.clear();
   refusals_minute_ = minute;
   size_t& recorded = refusals_[actor];
@@ -245,11 +259,15 @@ log::v1::Record BatchDecider::NewRecord(const PendingCommand& pending,
 
 void BatchDecider::Write(PendingCommandPtr pending, const Current& current,
                          const log::v1::Record& record, const WrappedEvents& events) {
-  const size_t bytes = eventlog::kHeaderBytes + record.ByteSizeLong();
+  const std::string body = record.SerializeAsString();
+  const size_t bytes = eventlog::kHeaderBytes + body.size();
   if (bytes > core_.parts.log.identity().record_bytes_max) {
     return Release(
         std::move(pending), current.speculative,
         absl::InvalidArgumentError(absl::StrCat("the record would have ", bytes, " bytes")));
+  }
+  if (absl::Status status = CheckReadable(body, *pending->command.type->event); !status.ok()) {
+    return Release(std::move(pending), current.speculative, std::move(status));
   }
   absl::StatusOr<type::v1::Receipt> answer =
       AnswerOf(record, {core_.parts.log.identity().service, partition_, chain_.next});
@@ -278,7 +296,7 @@ void BatchDecider::Write(PendingCommandPtr pending, const Current& current,
   header.epoch = chain_.epoch;
   header.sequence = chain_.next;
   header.previous_hash = chain_.head_hash;
-  batch_.entries.push_back(eventlog::EncodeEntry(header, record.SerializeAsString()));
+  batch_.entries.push_back(eventlog::EncodeEntry(header, body));
   chain_.head_hash = eventlog::EntryHash(chain_.head_hash, batch_.entries.back());
   ++chain_.next;
 

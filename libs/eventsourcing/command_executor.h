@@ -1,4 +1,4 @@
-// The way of a command (DESIGN section 3): one worker for each partition, batches of waiting
+// The way of a command (ARCHITECTURE.md): one worker for each partition, batches of waiting
 // commands, decisions that build on each other within a batch and on batches that are still being
 // written, one answer for each caller when its record is durable.
 #pragma once
@@ -124,7 +124,9 @@ class CommandExecutor {
   //   DEADLINE_EXCEEDED    not begun before the deadline
   //   RESOURCE_EXHAUSTED   queue full, disk full, or too many recorded refusals; nothing was
   //   written UNAVAILABLE          shutting down, or the log is out of reach; repeat with the same
-  //   key
+  //   key INTERNAL             the decision could not be read again (text that is not UTF-8);
+  //   nothing
+  //                        was written
   void Execute(Command command, CommandDone done);
 
   // Many commands, one receipt or error each, in the same order. Each takes effect on its own; a

@@ -167,6 +167,32 @@ TEST_F(CommandExecutorTest, RecordedRefusalsAreLimitedForEachActorAndMinute) {
   EXPECT_EQ(world_.AllRecords().size(), 5u);
 }
 
+TEST_F(CommandExecutorTest, TheMinuteOfRefusalsGoesOnWhenTheClockWasSetBack) {
+  world_.Stop();
+  world_.options.recorded_refusals_per_minute_max = 1;
+  ASSERT_TRUE(world_.Start().ok());
+  const absl::Time right = world_.clock.Now();
+  world_.clock.Advance(absl::Hours(5));
+  ASSERT_TRUE(world_.Run(world_.Append(list_, {"a"})).ok());
+  world_.clock.Set(right);
+  const auto refuse = [&] { return world_.Run(world_.Append(list_, {"refuse"})).status().code(); };
+  EXPECT_EQ(refuse(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(refuse(), absl::StatusCode::kResourceExhausted);
+  // Long before the log's newest time comes again.
+  world_.clock.Advance(absl::Minutes(1));
+  EXPECT_EQ(refuse(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(CommandExecutorTest, AnEventThatNobodyCouldReadAgainIsNotWritten) {
+  ASSERT_TRUE(world_.Run(world_.Append(list_, {"a"})).ok());
+  const Answer answer = world_.Run(world_.Append(list_, {"half a character: \xc3"}));
+  EXPECT_EQ(answer.status().code(), absl::StatusCode::kInternal) << answer.status();
+  ASSERT_TRUE(world_.Run(world_.Append(list_, {"b"})).ok());
+  world_.DeleteStore();
+  ASSERT_TRUE(world_.Restart().ok());
+  EXPECT_THAT(world_.Texts(list_), ElementsAre("a", "b"));
+}
+
 TEST_F(CommandExecutorTest, ADecisionWithoutEventsIsRememberedUnderItsKey) {
   ASSERT_TRUE(world_.Run(world_.Append(list_, {"a"})).ok());
   const Command nothing = world_.Append(list_, {"nothing"});
