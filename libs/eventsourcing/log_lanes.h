@@ -28,6 +28,7 @@ struct Lane {
   eventlog::Partition partition = 0;
   eventlog::FoldState at;                // stored: rows or answers up to here are safe
   bool more = true;                      // there may be entries behind `at`
+  bool rests = false;                    // its log was out of reach and is not asked for a while
   eventlog::Sequence known = 0;          // newest sequence the follower knows of
   eventlog::Sequence stop = UINT64_MAX;  // nothing behind this sequence is read
 

@@ -112,8 +112,19 @@ FoldStep ProjectionFold::Step() {
     // What was read and not stored is read again.
     for (Lane& lane : lanes_) lane.more = true;
   }
-  step.more = std::any_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return lane.more; });
+  step.more = std::any_of(lanes_.begin(), lanes_.end(),
+                          [](const Lane& lane) { return lane.more && !lane.rests; });
+  if (std::any_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return lane.rests; }))
+    step.out_of_reach = out_of_reach_;
   return step;
+}
+
+void ProjectionFold::AskAgain() {
+  for (Lane& lane : lanes_) lane.rests = false;
+}
+
+void ProjectionFold::LetRest(const eventlog::LogReader& log) {
+  for (Lane& lane : lanes_) lane.rests = lane.rests || lane.source.log == &log;
 }
 
 absl::Status ProjectionFold::ReadBatch() {
@@ -129,9 +140,15 @@ absl::Status ProjectionFold::ReadBatch() {
     any = false;
     for (size_t turn = 0; turn < lanes_.size(); ++turn) {
       const size_t index = (first_lane_ + turn) % lanes_.size();
-      if (!lanes_[index].more) continue;
+      if (!lanes_[index].more || lanes_[index].rests) continue;
       const LaneRead read = ReadLane(lanes_[index], index, from[index], limits, batch_);
-      ABSL_RETURN_IF_ERROR(read.status);
+      if (absl::IsUnavailable(read.status)) {
+        // A service that is down must not keep the events of the others from being seen.
+        out_of_reach_ = read.status;
+        LetRest(*lanes_[index].source.log);
+      } else if (!read.status.ok()) {
+        return read.status;
+      }
       any = any || read.entries > 0;
       if (batch_.size() >= kEntriesPerStepMax || batch_.bytes() >= kBytesPerStepMax) {
         first_lane_ = index + 1;

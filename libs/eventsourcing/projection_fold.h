@@ -28,6 +28,8 @@ struct FoldStep {
   // Why the step ended early; what was folded before is stored. UNAVAILABLE and RESOURCE_EXHAUSTED:
   // try again later.
   absl::Status status;
+  // UNAVAILABLE while a log is out of reach. Its lanes rest until AskAgain; the others go on.
+  absl::Status out_of_reach;
   size_t entries = 0;
   size_t events = 0;
   bool more = false;
@@ -48,6 +50,8 @@ class ProjectionFold {
   // Reads what the lanes have, round robin, and applies it in one transaction together with the
   // checkpoints.
   FoldStep Step();
+  // Reads again what rests.
+  void AskAgain();
   // Applies the records of a parked stream that wait, in order, until one fails again; true when
   // none is left.
   absl::StatusOr<bool> RetryParked(const std::string& service, const StreamId& stream);
@@ -65,6 +69,7 @@ class ProjectionFold {
       : file_(std::move(file)), model_(model), lanes_(std::move(lanes)) {}
 
   absl::Status ReadBatch();
+  void LetRest(const eventlog::LogReader& log);
   // False: the pass was rolled back because a record must be parked.
   bool ApplyBatch(Pass pass, FoldStep& step);
   absl::Status StoreCheckpoints(const std::vector<size_t>& reached);
@@ -81,6 +86,7 @@ class ProjectionFold {
   std::vector<Lane> lanes_;
   size_t first_lane_ = 0;
   EntryBatch batch_;
+  absl::Status out_of_reach_;  // of the lanes that rest
   // The record that is being applied.
   log::v1::Record record_;
   std::vector<DecodedEvent> events_;

@@ -52,7 +52,8 @@ void ProjectionRunner::Impl::RebuildStep() {
   const FoldStep step = rebuilding.fold->Step();
   rebuilding.entries += step.entries;
   if (step.entries > 0) rebuilding.looked_everywhere = false;
-  if (absl::IsUnavailable(step.status)) {
+  if (absl::IsUnavailable(step.status) || (step.status.ok() && !step.out_of_reach.ok())) {
+    rebuilding.fold->AskAgain();
     queue_->PostAfter(FollowAgainAfter(++rebuilding.failures), [this] { RebuildStep(); });
     return;
   }

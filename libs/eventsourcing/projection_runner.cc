@@ -75,7 +75,11 @@ ProjectionRunner::Impl::Impl(std::string folder, std::unique_ptr<ReadModel> mode
       positions_(*queue_, *answers_, parts.clock),
       growth_([this] {
         queue_->Post([this] {
-          for (const size_t lane : growth_.Take()) fold_->lanes()[lane].more = true;
+          for (const size_t index : growth_.Take()) {
+            Lane& lane = fold_->lanes()[index];
+            lane.more = true;
+            lane.rests = false;  // a log that tells of entries is in reach
+          }
           SchedulePump();
         });
       }) {
@@ -147,9 +151,13 @@ void ProjectionRunner::Impl::Pump() {
   if (stopped_) return;
   const FoldStep step = fold_->Step();
   Publish(step);
-  SetHealth(step.status);
+  SetHealth(step.status.ok() ? step.out_of_reach : step.status);
   if (step.status.ok()) {
-    failures_ = 0;
+    if (step.out_of_reach.ok()) {
+      failures_ = 0;
+    } else {
+      AskAgainLater();
+    }
     if (step.more) SchedulePump();
     NoteCaughtUp();
     return;
@@ -159,6 +167,15 @@ void ProjectionRunner::Impl::Pump() {
     return;
   }
   stopped_ = true;
+}
+
+void ProjectionRunner::Impl::AskAgainLater() {
+  if (std::exchange(ask_scheduled_, true)) return;
+  queue_->PostAfter(FollowAgainAfter(++failures_), [this] {
+    ask_scheduled_ = false;
+    fold_->AskAgain();
+    SchedulePump();
+  });
 }
 
 void ProjectionRunner::Impl::Publish(const FoldStep& step) {
@@ -177,6 +194,7 @@ void ProjectionRunner::Impl::RefreshHeads() {
   if (now - heads_refreshed_ < kHeadsRefreshPeriod) return;
   heads_refreshed_ = now;
   for (Lane& lane : fold_->lanes()) {
+    if (lane.rests) continue;  // asking would only wait
     const auto head = lane.source.log->Head(lane.partition);
     if (head.ok()) lane.known = std::max(lane.known, head->next - 1);
   }

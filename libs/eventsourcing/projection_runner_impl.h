@@ -80,6 +80,7 @@ class ProjectionRunner::Impl {
   void LearnHeads();
   void SchedulePump(absl::Duration delay = absl::ZeroDuration());
   void Pump();
+  void AskAgainLater();
   void Publish(const FoldStep& step);
   void NoteCaughtUp();
   void RemoveOtherVersions();
@@ -109,6 +110,7 @@ class ProjectionRunner::Impl {
   std::optional<Rebuilding> rebuilding_;
   absl::Duration heads_refreshed_ = -absl::InfiniteDuration();
   bool pump_scheduled_ = false;
+  bool ask_scheduled_ = false;
   bool stopped_ = false;
   int failures_ = 0;
 

@@ -9,6 +9,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -331,6 +332,63 @@ TEST_F(ProjectionRunnerTest, EndingWhileItsOwnThreadsWorkIsSafe) {
   OpenAndFollow();
   EXPECT_EQ(Events("s0"), 5);
   EXPECT_TRUE(Verify()->equal());
+}
+
+// A log of another service that is out of reach when the test says so.
+class DistantLog final : public eventlog::LogReader {
+ public:
+  explicit DistantLog(eventlog::LogReader& log) : log_(log) {}
+  void set_out_of_reach(bool out_of_reach) { out_of_reach_ = out_of_reach; }
+
+  const eventlog::LogIdentity& identity() const override { return log_.identity(); }
+  absl::Status Read(eventlog::Partition partition, eventlog::FoldState& at,
+                    const eventlog::ReadLimits& limits,
+                    absl::FunctionRef<absl::Status(const eventlog::EntryView&)> visit) override {
+    if (out_of_reach_) return absl::UnavailableError("out of reach");
+    return log_.Read(partition, at, limits, visit);
+  }
+  absl::StatusOr<eventlog::FoldState> Seek(eventlog::Partition partition,
+                                           eventlog::Sequence from) override {
+    return log_.Seek(partition, from);
+  }
+  std::unique_ptr<eventlog::Subscription> Watch(
+      absl::AnyInvocable<void(eventlog::Partition)> grew) override {
+    return log_.Watch(std::move(grew));
+  }
+  absl::StatusOr<eventlog::FoldState> Head(eventlog::Partition partition) override {
+    return log_.Head(partition);
+  }
+
+ private:
+  eventlog::LogReader& log_;
+  bool out_of_reach_ = false;
+};
+
+TEST_F(ProjectionRunnerTest, WhileOneLogIsOutOfReachTheOthersAreFollowedAtOnce) {
+  DistantLog distant(visits_.log());
+  auto runner = ProjectionRunner::Open(folder_, std::make_unique<Tally>(behaviour_),
+                                       {{&distant, visits_.source().codec}, clients_.source()},
+                                       {scheduler_, clock_, metrics_});
+  ASSERT_TRUE(runner.ok()) << runner.status();
+  runner_ = *std::move(runner);
+  runner_->Start();
+  scheduler_.RunUntilIdle();
+  distant.set_out_of_reach(true);
+  visits_.Add(0, "far", {NumberEvent(1)});
+  for (int i = 1; i <= 10; ++i) {
+    // Not only when it is time to ask for the other log again.
+    const Position written = clients_.Add(1, "near", {NumberEvent(1)});
+    EXPECT_EQ(Reached({written}, absl::Milliseconds(10)), absl::OkStatus());
+    EXPECT_TRUE(absl::IsUnavailable(runner_->health())) << runner_->health();
+  }
+  EXPECT_EQ(Events("near"), 10);
+  EXPECT_EQ(Events("far"), 0);
+  distant.set_out_of_reach(false);
+  scheduler_.RunFor(absl::Seconds(10));
+  EXPECT_EQ(Events("far"), 1);
+  EXPECT_EQ(runner_->health(), absl::OkStatus());
+  EXPECT_EQ(runner_->lag(), 0u);
+  runner_.reset();
 }
 
 TEST_F(ProjectionRunnerTest, AServiceWithoutALogIsRefused) {

@@ -128,6 +128,7 @@ absl::Status FoldUpTo(ProjectionFold& fold, const CheckpointVector& checkpoints,
   for (bool more = true; more;) {
     const FoldStep step = fold.Step();
     ABSL_RETURN_IF_ERROR(step.status);
+    ABSL_RETURN_IF_ERROR(step.out_of_reach);
     records += step.entries;
     more = step.more;
     if (const absl::Duration now = Elapsed(); meter.Due(now))
