@@ -78,7 +78,7 @@ bool Seen(const absl::Condition& condition, bool holds) { return holds && condit
 absl::Mutex::~Mutex() {
   static auto* const next = Abseils<void(Mutex*)>("5MutexD1Ev");
   next(this);
-  __tsan_mutex_destroy(this, __tsan_mutex_not_static);
+  __tsan_mutex_destroy(this, 0);
 }
 
 void absl::Mutex::Lock() {
