@@ -16,6 +16,9 @@
 
 namespace buurtlog::eventlog {
 
+// How a writer names itself, in bytes.
+inline constexpr size_t kOwnerBytesMax = 256;
+
 struct ReadLimits {
   size_t entries_max = 1024;
   size_t bytes_max = 4 << 20;
@@ -59,7 +62,7 @@ class LogReader {
 class EventLog : public LogReader {
  public:
   // Makes the caller the only writer of the partition: earlier writers' appends do not count any more. `owner` names the caller
-  // for people (an address; nothing about a person). The result is the partition as it stands behind the epoch record.
+  // for people (an address; nothing about a person), in kOwnerBytesMax bytes; INVALID_ARGUMENT for more. The result is the partition as it stands behind the epoch record.
   virtual void BeginEpoch(Partition partition, std::string owner,
                           absl::AnyInvocable<void(absl::StatusOr<FoldState>)> done) = 0;
 

@@ -247,7 +247,7 @@ class MemoryEventLog::Impl {
     record.set_known_sequence(head.next - 1);
     record.set_known_hash(head.head_hash.ToBytes());
     const std::string body = record.SerializeAsString();
-    if (body.size() + kHeaderBytes > identity_.record_bytes_max) {
+    if (owner.size() > kOwnerBytesMax || body.size() + kHeaderBytes > identity_.record_bytes_max) {
       return absl::InvalidArgumentError("the owner's name is too long");
     }
     EntryHeader header;

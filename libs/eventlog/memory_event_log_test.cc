@@ -19,7 +19,6 @@ class SimulatedMemoryEngine final : public Engine {
   explicit SimulatedMemoryEngine(const LogIdentity& identity) : log_(identity, scheduler_) {}
   EventLog& log() override { return log_; }
   SimulatedScheduler* simulation() override { return &scheduler_; }
-  bool Reopen() override { return false; }
 
  private:
   SimulatedScheduler scheduler_{1};
@@ -31,7 +30,6 @@ class ThreadedMemoryEngine final : public Engine {
   explicit ThreadedMemoryEngine(const LogIdentity& identity) : log_(identity, *scheduler_) {}
   EventLog& log() override { return log_; }
   SimulatedScheduler* simulation() override { return nullptr; }
-  bool Reopen() override { return false; }
 
  private:
   const std::unique_ptr<Scheduler> scheduler_ = NewThreadPoolScheduler(2);

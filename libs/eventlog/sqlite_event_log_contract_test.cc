@@ -41,10 +41,9 @@ class SqliteEngine final : public Engine {
   EventLog& log() override { return *log_; }
   SimulatedScheduler* simulation() override { return simulation_; }
 
-  bool Reopen() override {
+  void Reopen() {
     log_.reset();
     Open();
-    return true;
   }
 
  private:
@@ -68,10 +67,12 @@ std::unique_ptr<Engine> MakeThreaded(const LogIdentity& identity) {
   return std::make_unique<SqliteEngine>(identity, /*simulated=*/false);
 }
 
-INSTANTIATE_TEST_SUITE_P(Sqlite, EventLogContractTest,
-                         ::testing::Values(EngineFactory{"simulated", &MakeSimulated},
-                                           EngineFactory{"threads", &MakeThreaded}),
-                         EngineName);
+void Reopen(Engine& engine) { static_cast<SqliteEngine&>(engine).Reopen(); }
+
+const auto kEngines = ::testing::Values(EngineFactory{"simulated", &MakeSimulated, &Reopen},
+                                        EngineFactory{"threads", &MakeThreaded, &Reopen});
+INSTANTIATE_TEST_SUITE_P(Sqlite, EventLogContractTest, kEngines, EngineName);
+INSTANTIATE_TEST_SUITE_P(Sqlite, EventLogReopenTest, kEngines, EngineName);
 
 }  // namespace
 }  // namespace buurtlog::eventlog

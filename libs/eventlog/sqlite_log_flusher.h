@@ -33,8 +33,6 @@ inline constexpr size_t kFlushBytesMax = 8 << 20;
 inline constexpr size_t kWaitingCallsMax = 64 << 10;
 // The WAL is moved into the database when it has this many pages (16 MiB).
 inline constexpr int kWalPagesMax = 4096;
-// How a writer names itself, in bytes.
-inline constexpr size_t kOwnerBytesMax = 256;
 
 // Thread-safe.
 class SqliteLogFlusher {
