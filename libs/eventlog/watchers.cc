@@ -1,9 +1,17 @@
 #include "libs/eventlog/watchers.h"
 
-#include <thread>
 #include <utility>
 
 namespace buurtlog::eventlog {
+namespace {
+
+// Another for each thread.
+const void* ThisThread() {
+  thread_local char here = 0;
+  return &here;
+}
+
+}  // namespace
 
 class Watchers::Watcher {
  public:
@@ -20,7 +28,7 @@ class Watchers::Watcher {
   void End() {
     absl::MutexLock lock(&mutex_);
     ended_ = true;
-    if (calling_ && caller_ == std::this_thread::get_id()) return;
+    if (calling_ && caller_ == ThisThread()) return;
     mutex_.Await(absl::Condition(
         +[](bool* calling) { return !*calling; }, &calling_));
   }
@@ -33,7 +41,7 @@ class Watchers::Watcher {
         +[](bool* calling) { return !*calling; }, &calling_));
     if (ended_) return false;
     calling_ = true;
-    caller_ = std::this_thread::get_id();
+    caller_ = ThisThread();
     return true;
   }
 
@@ -46,7 +54,7 @@ class Watchers::Watcher {
   absl::Mutex mutex_;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   bool calling_ ABSL_GUARDED_BY(mutex_) = false;
-  std::thread::id caller_ ABSL_GUARDED_BY(mutex_);
+  const void* caller_ ABSL_GUARDED_BY(mutex_) = nullptr;  // the thread
 };
 
 namespace {
