@@ -1,4 +1,4 @@
-// The two control-flow macros of the project (STYLE section 10).
+// The two control-flow macros of the project.
 #pragma once
 
 #include <utility>

@@ -1,4 +1,4 @@
-// Which entries count (DESIGN section 4): a pure fold over what a partition says, in order. Every engine uses this one piece of
+// Which entries count (docs/log-format.md): a pure fold over what a partition says, in order. Every engine uses this one piece of
 // code, writers and readers alike, so all agree by construction.
 #pragma once
 

@@ -1,5 +1,5 @@
 // What a decider is given, and how an aggregate tells the executor of its rules. A decider is a pair of pure functions beside the
-// state (STYLE section 5):
+// state (ARCHITECTURE.md):
 //
 //   absl::StatusOr<Events> Decide(const v1::VisitState&, const v1::CheckInRequest&, const CommandContext&);
 //   void Evolve(v1::VisitState&, const v1::VisitEvent&);

@@ -1,5 +1,5 @@
-// Between records of the log and events of the domain. Sealing of personal fields will come in here
-// (DESIGN section 6).
+// Between records of the log and events of the domain. Sealing of personal fields will come in
+// here.
 #pragma once
 
 #include <google/protobuf/message.h>

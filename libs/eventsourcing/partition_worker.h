@@ -1,6 +1,6 @@
 // The worker of one partition: takes what waits, has it decided, appends, and answers in order when
-// it is durable; and finds out what counts when an append did not end well (DESIGN section 4, steps
-// 3 and 4). Private to libs/eventsourcing.
+// it is durable; and finds out what counts when an append did not end well, which is certain only
+// behind a new epoch. Private to libs/eventsourcing.
 #pragma once
 
 #include <deque>

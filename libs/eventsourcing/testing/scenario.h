@@ -1,4 +1,4 @@
-// Given events, when a command, then events or a refusal: the form of every test of rules (STYLE section 11). Header only; for tests.
+// Given events, when a command, then events or a refusal: the form of every test of rules. Header only; for tests.
 //
 //   constexpr auto kDecide = [](const auto&... arguments) { return Decide(arguments...); };
 //   using Scenario = eventsourcing::testing::Scenario<VisitState, VisitEvent, Evolve, decltype(kDecide)>;
