@@ -297,6 +297,13 @@ TEST_F(SqliteEventLogTest, DamageInOnePartitionKeepsNoWatcherFromHearingOfAnothe
   EXPECT_THAT(grown, ::testing::Contains(1u));
   FoldState at = Start(3);
   EXPECT_TRUE(absl::IsDataLoss(ReadOn(**reader, 3, at)));
+
+  // The connection that met the damage is gone, so this needs a new one.
+  std::filesystem::rename(Path("log.db"), Path("log.db.away"));
+  at = Start(1);
+  EXPECT_TRUE(absl::IsUnavailable(ReadOn(**reader, 1, at))) << "out of reach, not missing";
+  std::filesystem::rename(Path("log.db.away"), Path("log.db"));
+  EXPECT_EQ(ReadOn(**reader, 1, at), absl::OkStatus());
 }
 
 }  // namespace

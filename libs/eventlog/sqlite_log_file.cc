@@ -57,7 +57,13 @@ absl::StatusOr<sqlite::Connection> OpenReadOnly(const SqliteLogOptions& options)
   open.create = false;
   open.vfs = options.vfs;
   open.busy_timeout_ms = kBusyWaitMs;
-  return sqlite::Connection::Open(LogFilePath(options.folder), open);
+  absl::StatusOr<sqlite::Connection> connection =
+      sqlite::Connection::Open(LogFilePath(options.folder), open);
+  // Too many open files, say: readers go on later. Whether the file exists was asked at the start.
+  if (absl::IsNotFound(connection.status())) {
+    return absl::UnavailableError(connection.status().message());
+  }
+  return connection;
 }
 
 int CountWalPages(void* pages, sqlite3*, const char*, int count) {

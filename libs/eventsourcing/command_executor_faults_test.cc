@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
@@ -212,6 +213,38 @@ TEST_F(ExecutorFaultsTest, AStoreThatIsOlderThanTheLogIsCaughtUp) {
   ASSERT_TRUE(world_.Start().ok());
   EXPECT_TRUE(world_.Run(command).ok());
   EXPECT_THAT(world_.Texts(list_), ElementsAre("a", "b"));
+}
+
+TEST_F(ExecutorFaultsTest, AStoreThatCannotBeOpenedForAWhileIsWaitedFor) {
+  ASSERT_TRUE(world_.Run(world_.Append(list_, {"a"})).ok());
+  ASSERT_TRUE(world_.store->Flush().ok());
+  world_.Stop();
+  std::filesystem::copy_file(world_.store_path(), world_.store_path() + ".old");
+  ASSERT_TRUE(world_.Start().ok());
+  ASSERT_TRUE(world_.Run(world_.Append(list_, {"b"})).ok());
+  world_.Stop();
+  world_.DeleteStore();
+  std::filesystem::rename(world_.store_path() + ".old", world_.store_path());
+  // There when it is opened; then, until later, not for those who read it.
+  world_.SetBeforeStart([&] {
+    std::filesystem::rename(world_.store_path(), world_.store_path() + ".away");
+    world_.WhenTimeHasPassed(absl::Minutes(1), [&] {
+      std::filesystem::rename(world_.store_path() + ".away", world_.store_path());
+    });
+  });
+  EXPECT_EQ(world_.Start(), absl::OkStatus());
+  EXPECT_THAT(world_.Texts(list_), ElementsAre("a", "b"));
+}
+
+TEST_F(ExecutorFaultsTest, ACommandWhoseStateCannotBeReadMayBeRepeated) {
+  world_.Stop();
+  world_.SetBeforeStart(
+      [&] { std::filesystem::rename(world_.store_path(), world_.store_path() + ".away"); });
+  ASSERT_TRUE(world_.Start().ok());
+  const Command command = world_.Append(list_, {"a"});
+  EXPECT_TRUE(absl::IsUnavailable(world_.Run(command).status()));
+  std::filesystem::rename(world_.store_path() + ".away", world_.store_path());
+  EXPECT_TRUE(world_.Run(command).ok());
 }
 
 TEST_F(ExecutorFaultsTest, AStoreOfAnotherLogIsThrownAwayAndFoldedAgain) {

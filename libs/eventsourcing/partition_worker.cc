@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "libs/base/check.h"
 #include "libs/base/refusal.h"
+#include "libs/base/status_macros.h"
 
 namespace buurtlog::eventsourcing {
 namespace {
@@ -323,14 +324,14 @@ void PartitionWorker::CatchUp() {
     return;
   }
   bool visited = false;
-  absl::Status folded;
-  const absl::Status status = core_.parts.log.Read(partition_, place_, kCatchUpLimits,
-                                                   [&](const eventlog::EntryView& entry) {
-                                                     visited = true;
-                                                     folded = folder_->Fold(entry);
-                                                     return folded;
-                                                   });
-  if (!folded.ok() || (!status.ok() && !absl::IsUnavailable(status))) {
+  const absl::Status status = core_.parts.log.Read(
+      partition_, place_, kCatchUpLimits, [&](const eventlog::EntryView& entry) -> absl::Status {
+        ABSL_RETURN_IF_ERROR(folder_->Fold(entry));
+        visited = true;
+        return absl::OkStatus();
+      });
+  // Log or store out of reach: what was folded stands, and it goes on from there later.
+  if (!status.ok() && !absl::IsUnavailable(status)) {
     if (!DiscardStore(status)) Fail(status);
     return;
   }

@@ -14,12 +14,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "libs/base/refusal.h"
+#include "libs/eventsourcing/testing/distant_log.h"
 #include "libs/eventsourcing/testing/tally.h"
 
 namespace buurtlog::eventsourcing {
 namespace {
 
 using ::testing::AllOf;
+using testing::DistantLog;
 using testing::FlagEvent;
 using ::testing::HasSubstr;
 using testing::LogWriter;
@@ -334,36 +336,6 @@ TEST_F(ProjectionRunnerTest, EndingWhileItsOwnThreadsWorkIsSafe) {
   EXPECT_TRUE(Verify()->equal());
 }
 
-// A log of another service that is out of reach when the test says so.
-class DistantLog final : public eventlog::LogReader {
- public:
-  explicit DistantLog(eventlog::LogReader& log) : log_(log) {}
-  void set_out_of_reach(bool out_of_reach) { out_of_reach_ = out_of_reach; }
-
-  const eventlog::LogIdentity& identity() const override { return log_.identity(); }
-  absl::Status Read(eventlog::Partition partition, eventlog::FoldState& at,
-                    const eventlog::ReadLimits& limits,
-                    absl::FunctionRef<absl::Status(const eventlog::EntryView&)> visit) override {
-    if (out_of_reach_) return absl::UnavailableError("out of reach");
-    return log_.Read(partition, at, limits, visit);
-  }
-  absl::StatusOr<eventlog::FoldState> Seek(eventlog::Partition partition,
-                                           eventlog::Sequence from) override {
-    return log_.Seek(partition, from);
-  }
-  std::unique_ptr<eventlog::Subscription> Watch(
-      absl::AnyInvocable<void(eventlog::Partition)> grew) override {
-    return log_.Watch(std::move(grew));
-  }
-  absl::StatusOr<eventlog::FoldState> Head(eventlog::Partition partition) override {
-    return log_.Head(partition);
-  }
-
- private:
-  eventlog::LogReader& log_;
-  bool out_of_reach_ = false;
-};
-
 TEST_F(ProjectionRunnerTest, WhileOneLogIsOutOfReachTheOthersAreFollowedAtOnce) {
   DistantLog distant(visits_.log());
   auto runner = ProjectionRunner::Open(folder_, std::make_unique<Tally>(behaviour_),
@@ -373,7 +345,7 @@ TEST_F(ProjectionRunnerTest, WhileOneLogIsOutOfReachTheOthersAreFollowedAtOnce) 
   runner_ = *std::move(runner);
   runner_->Start();
   scheduler_.RunUntilIdle();
-  distant.set_out_of_reach(true);
+  distant.SetOutOfReach({0, 1, 2, 3});
   visits_.Add(0, "far", {NumberEvent(1)});
   for (int i = 1; i <= 10; ++i) {
     // Not only when it is time to ask for the other log again.
@@ -383,12 +355,21 @@ TEST_F(ProjectionRunnerTest, WhileOneLogIsOutOfReachTheOthersAreFollowedAtOnce) 
   }
   EXPECT_EQ(Events("near"), 10);
   EXPECT_EQ(Events("far"), 0);
-  distant.set_out_of_reach(false);
+  distant.SetOutOfReach({});
   scheduler_.RunFor(absl::Seconds(10));
   EXPECT_EQ(Events("far"), 1);
   EXPECT_EQ(runner_->health(), absl::OkStatus());
   EXPECT_EQ(runner_->lag(), 0u);
   runner_.reset();
+}
+
+TEST_F(ProjectionRunnerTest, AFileThatCannotBeOpenedIsNotAThingThatDoesNotExist) {
+  OpenAndFollow();
+  std::filesystem::rename(FilePath(), FilePath() + ".away");
+  const absl::Status status = runner_->Read([](sqlite::Connection&) { return absl::OkStatus(); });
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  std::filesystem::rename(FilePath() + ".away", FilePath());
+  EXPECT_EQ(Events("a"), 0);
 }
 
 TEST_F(ProjectionRunnerTest, AServiceWithoutALogIsRefused) {

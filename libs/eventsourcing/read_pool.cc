@@ -37,8 +37,13 @@ absl::StatusOr<ReadPool::Reader> ReadPool::Take() {
     idle_.pop_back();
     return reader;
   }
-  ABSL_ASSIGN_OR_RETURN(sqlite::Connection connection, OpenForReading(path_));
-  return Reader{std::move(connection), generation_};
+  absl::StatusOr<sqlite::Connection> connection = OpenForReading(path_);
+  // To a caller NOT_FOUND would mean that what they ask about does not exist.
+  if (absl::IsNotFound(connection.status())) {
+    return absl::UnavailableError(connection.status().message());
+  }
+  ABSL_RETURN_IF_ERROR(connection.status());
+  return Reader{*std::move(connection), generation_};
 }
 
 void ReadPool::Give(Reader reader) {

@@ -25,7 +25,7 @@ class RecordFolder {
 
   // Folds one counting entry, in order. UNIMPLEMENTED: it holds an event of a newer release;
   // DATA_LOSS: it cannot be read, or does not follow on the state of its stream. Both name the
-  // place.
+  // place. UNAVAILABLE: the store is out of reach; nothing of the entry was folded.
   absl::Status Fold(const eventlog::EntryView& entry);
 
   // What was folded since the last call, for StateStore::Add.

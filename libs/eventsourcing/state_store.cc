@@ -373,8 +373,13 @@ class StateStore::Impl {
       sqlite::OpenOptions options;
       options.read_only = true;
       options.create = false;
-      ABSL_ASSIGN_OR_RETURN(sqlite::Connection opened, sqlite::Connection::Open(path_, options));
-      reader = std::make_unique<sqlite::Connection>(std::move(opened));
+      absl::StatusOr<sqlite::Connection> opened = sqlite::Connection::Open(path_, options);
+      // Too many open files, say: to a caller NOT_FOUND would mean that the stream does not exist.
+      if (absl::IsNotFound(opened.status())) {
+        return absl::UnavailableError(opened.status().message());
+      }
+      ABSL_RETURN_IF_ERROR(opened.status());
+      reader = std::make_unique<sqlite::Connection>(*std::move(opened));
     }
     ABSL_RETURN_IF_ERROR(Noticed(read(*reader)));
     absl::MutexLock lock(&readers_mutex_);

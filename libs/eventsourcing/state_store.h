@@ -65,6 +65,8 @@ class StateStore {
   // that partition.
   absl::StatusOr<std::optional<eventlog::FoldState>> Checkpoint(eventlog::Partition partition);
 
+  // Load, Find and RecordsOf: UNAVAILABLE when the file cannot be read now.
+
   // Version 0 when there is no such stream.
   absl::StatusOr<StoredState> Load(eventlog::Partition partition, const StreamId& stream);
   // The place of the record that this command made; nothing when there is none.

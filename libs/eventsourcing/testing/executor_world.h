@@ -8,6 +8,7 @@
 #include <prometheus/registry.h>
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -75,10 +76,18 @@ class ExecutorWorld {
     executor = std::make_unique<CommandExecutor>(
         CommandExecutor::Parts{log, *store, scheduler, clock, random, metrics},
         std::vector<const AggregateType*>{&ListType()}, options);
+    if (before_start_) std::exchange(before_start_, nullptr)();
     std::optional<absl::Status> ready;
     executor->Start([&ready](absl::Status status) { ready = std::move(status); });
     scheduler.RunUntil([&] { return ready.has_value(); });
     return ready.value_or(absl::InternalError("never ready"));
+  }
+  // Runs once, when store and executor are open and the executor is about to start.
+  void SetBeforeStart(std::function<void()> before_start) {
+    before_start_ = std::move(before_start);
+  }
+  void WhenTimeHasPassed(absl::Duration time, std::function<void()> then) {
+    timers_->PostAfter(time, std::move(then));
   }
   // Ends everything but the log, as a crash would.
   void Stop() {
@@ -179,6 +188,9 @@ class ExecutorWorld {
     return identity;
   }
   const std::string folder_;
+  std::function<void()> before_start_;
+  const std::unique_ptr<TaskQueue> timers_ =
+      scheduler.NewQueue("timers of the test", QueueKind::kCompute);
 
  public:
   eventlog::MemoryEventLog log;
