@@ -258,7 +258,9 @@ bool ProcessRunner::Impl::NextBatch(size_t lane) {
   }
   if (read.status.ok()) {
     work.failures = 0;
-    SetHealth(absl::OkStatus());
+    // Not while another partition waits for its next try.
+    if (std::none_of(work_.begin(), work_.end(), [](const Work& one) { return one.waits; }))
+      SetHealth(absl::OkStatus());
   }
   return read.entries > 0;
 }

@@ -14,12 +14,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "libs/eventsourcing/testing/distant_log.h"
 #include "libs/eventsourcing/testing/executor_world.h"
 
 namespace buurtlog::eventsourcing {
 namespace {
 
 using eventlog::MemoryFault;
+using testing::DistantLog;
 using ::testing::ElementsAre;
 using testing::ExecutorWorld;
 using ::testing::HasSubstr;
@@ -70,7 +72,7 @@ class ProcessRunnerTest : public ::testing::Test {
   void Follow() {
     runner_.reset();
     auto runner =
-        ProcessRunner::Open(folder_, std::make_unique<Forward>(), {{&world_.log, &codec_}},
+        ProcessRunner::Open(folder_, std::make_unique<Forward>(), {{&distant_, &codec_}},
                             {*world_.executor, world_.scheduler, world_.clock, world_.metrics});
     ASSERT_TRUE(runner.ok()) << runner.status();
     runner_ = *std::move(runner);
@@ -98,6 +100,7 @@ class ProcessRunnerTest : public ::testing::Test {
 
   std::string folder_;
   ExecutorWorld world_;
+  DistantLog distant_{world_.log};
   EventCodec codec_{"lists"};
   const Uuid from_ = ListIn(0);
   const Uuid to_ = ListIn(1);
@@ -189,6 +192,24 @@ TEST_F(ProcessRunnerTest, TroubleOfTheLogIsTriedAgainUntilItIsOver) {
     EXPECT_TRUE(runner_->caught_up());
     EXPECT_THAT(world_.Texts(to), ElementsAre("x", "y"));
   }
+}
+
+TEST_F(ProcessRunnerTest, TroubleInOnePartitionIsNotHiddenByAnotherThatIsWell) {
+  Follow();
+  Settle();
+  EXPECT_EQ(runner_->health(), absl::OkStatus());
+  distant_.SetOutOfReach({0});
+  const Uuid to = ListIn(1);
+  for (const Uuid& from : {ListIn(0), ListIn(1), ListIn(1)}) {
+    ASSERT_TRUE(world_.Run(Cause(from, to, "x")).ok());
+    world_.scheduler.RunUntilIdle();
+    EXPECT_TRUE(absl::IsUnavailable(runner_->health())) << runner_->health();
+  }
+  EXPECT_THAT(world_.Texts(to), ElementsAre("x", "x"));
+  distant_.SetOutOfReach({});
+  Settle();
+  EXPECT_EQ(runner_->health(), absl::OkStatus());
+  EXPECT_THAT(world_.Texts(to), ElementsAre("x", "x", "x"));
 }
 
 TEST_F(ProcessRunnerTest, PartitionsAreUnderWayAtTheSameTime) {
