@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-
 #include "libs/base/clock.h"
 #include "libs/base/files.h"
 #include "libs/base/random.h"
@@ -69,6 +68,15 @@ class ReadinessWatch {
   std::unique_ptr<TaskQueue> queue_;
 };
 
+// The same error, saying which service it kept from starting.
+absl::Status OfService(const std::string& service, const absl::Status& status) {
+  absl::Status named(status.code(), absl::StrCat(service, ": ", status.message()));
+  status.ForEachPayload([&named](absl::string_view type, const absl::Cord& payload) {
+    named.SetPayload(type, payload);
+  });
+  return named;
+}
+
 // The parts of a running process, in the order in which they need each other.
 class RunningProcess {
  public:
@@ -81,23 +89,28 @@ class RunningProcess {
                             "there is no identity provider to ask yet: start with --insecure-dev"),
                         "NO_IDENTITY_PROVIDER");
     }
-    ABSL_RETURN_IF_ERROR(SystemFiles().MakeFolder(main_.data_folder));
+    // A folder that is not there is more often a slip of the pen than a wish for an empty record.
+    if (!SystemFiles().Exists(main_.data_folder)) {
+      return absl::NotFoundError(absl::StrCat("there is no data folder ", main_.data_folder));
+    }
     ABSL_ASSIGN_OR_RETURN(issuer_, identity::DevIssuer::Open(main_.data_folder, SystemFiles(),
                                                              SystemClock(), SystemRandom()));
     std::vector<Service> services;
     for (ServedService& served : main_.services) {
       ABSL_ASSIGN_OR_RETURN(eventsourcing::ServiceNode * node, OpenNode(served));
       ABSL_ASSIGN_OR_RETURN(std::vector<eventsourcing::LogSource> sources, SourcesOf(served));
-      ABSL_ASSIGN_OR_RETURN(WiredService wired, served.wire(*node, sources));
-      kept_.push_back(std::move(wired.kept));
-      services.push_back(std::move(wired.service));
+      absl::StatusOr<WiredService> wired = served.wire(*node, sources);
+      if (!wired.ok()) return OfService(served.service, wired.status());
+      kept_.push_back(std::move(wired->kept));
+      services.push_back(std::move(wired->service));
     }
     for (const auto& node : nodes_) ABSL_RETURN_IF_ERROR(node->Start());
     ABSL_RETURN_IF_ERROR(StartHost(std::move(services)));
     readiness_ = std::make_unique<ReadinessWatch>(
         nodes_, *host_, *scheduler_, [this, serving = std::move(serving)]() mutable {
-          if (serving) serving({WithPort(main_.address, host_->port()),
-                                WithPort(main_.metrics_address, host_->metrics_port())});
+          if (serving)
+            serving({WithPort(main_.address, host_->port()),
+                     WithPort(main_.metrics_address, host_->metrics_port())});
         });
     LogInfo("started", {{"port", std::to_string(host_->port())}});
     return absl::OkStatus();
@@ -126,11 +139,11 @@ class RunningProcess {
     ABSL_ASSIGN_OR_RETURN(
         options.command_hash_key,
         eventsourcing::LoadOrMakeCommandHashKey(main_.data_folder, SystemFiles(), SystemRandom()));
-    ABSL_ASSIGN_OR_RETURN(std::unique_ptr<eventsourcing::ServiceNode> node,
-                          eventsourcing::ServiceNode::Open(
-                              std::move(options),
-                              {SystemClock(), SystemRandom(), SystemFiles(), *scheduler_, metrics_},
-                              served.aggregates));
+    auto opened = eventsourcing::ServiceNode::Open(
+        std::move(options), {SystemClock(), SystemRandom(), SystemFiles(), *scheduler_, metrics_},
+        served.aggregates);
+    if (!opened.ok()) return OfService(served.service, opened.status());
+    std::unique_ptr<eventsourcing::ServiceNode> node = *std::move(opened);
     if (!node->store_discarded().empty()) {
       LogWarning("state_store_discarded",
                  {{"of", served.service}, {"reason", node->store_discarded()}});
@@ -143,8 +156,9 @@ class RunningProcess {
   absl::StatusOr<std::vector<eventsourcing::LogSource>> SourcesOf(const ServedService& served) {
     std::vector<eventsourcing::LogSource> sources;
     for (const FollowedService& followed : served.follows) {
-      auto here = std::find_if(nodes_.begin(), nodes_.end(),
-                               [&](const auto& node) { return node->service() == followed.service; });
+      auto here = std::find_if(nodes_.begin(), nodes_.end(), [&](const auto& node) {
+        return node->service() == followed.service;
+      });
       if (here != nodes_.end()) {
         sources.push_back((*here)->source());
       } else {
@@ -159,9 +173,10 @@ class RunningProcess {
     LogInfo("connecting", {{"to", followed.service}, {"address", followed.address}});
     ABSL_ASSIGN_OR_RETURN(
         std::unique_ptr<eventlog::LogReader> log,
-        ConnectRemoteLog(grpc::CreateChannel(followed.address, grpc::InsecureChannelCredentials()),
-                         followed.service, [this] { return ServiceToken(); }, *scheduler_,
-                         kFollowedServiceWaitMax));
+        ConnectRemoteLog(
+            grpc::CreateChannel(followed.address, grpc::InsecureChannelCredentials()),
+            followed.service, [this] { return ServiceToken(); }, *scheduler_,
+            kFollowedServiceWaitMax));
     auto codec = std::make_unique<eventsourcing::EventCodec>(followed.service);
     followed.register_events(*codec);
     followed_logs_.push_back(std::move(log));

@@ -45,6 +45,7 @@ TEST(CommandTest, BashCompletesCommandsAndOptions) {
   };
   EXPECT_EQ(complete("buurtlog rep", 1), "replay\n");
   EXPECT_THAT(complete("buurtlog log ''", 2), HasSubstr("tail\n"));
+  EXPECT_THAT(complete("buurtlog --data folder log ''", 4), HasSubstr("tail\n"));
   EXPECT_THAT(complete("buurtlog day --con", 2), HasSubstr("--confirm\n"));
 }
 
@@ -55,12 +56,23 @@ TEST(CommandTest, ScriptsCanTrustTheExitCodes) {
   EXPECT_EQ(Buurtlog({}).exit_code, 2);
   EXPECT_EQ(Buurtlog({"no-such-command"}).exit_code, 2);
   EXPECT_EQ(Buurtlog({"--data", folder.path(), "region", "--teams", "0"}).exit_code, 2);
+  EXPECT_THAT(Buurtlog({"no-such-command"}).err, HasSubstr("no-such-command"));
+  EXPECT_TRUE(nlohmann::json::accept(Buurtlog({"--json", "no-such-command"}).err));
   EXPECT_EQ(Buurtlog({"--data", folder.path(), "log", "stat"}).exit_code, 4);
   EXPECT_EQ(Buurtlog({"--address", nobody_there, "--timeout", "1", "people"}).exit_code, 5);
   EXPECT_EQ(Buurtlog({"--session", session, "day"}).exit_code, 7);
 
+  // A sign-in file that somebody else has written into.
+  ASSERT_TRUE(
+      SystemFiles().WriteAtomically(session, R"({"address":"127.0.0.1:1","token":"a\nb"})").ok());
+  EXPECT_EQ(Buurtlog({"--session", session, "day"}).exit_code, 7);
+  EXPECT_EQ(Buurtlog({"--data", absl::StrCat(folder.path(), "/typo"), "serve", "--insecure-dev"})
+                .exit_code,
+            4);
+
   TeamAtWork team(absl::StrCat(folder.path(), "/data"));
   RunningSystem& system = team.system();
+  EXPECT_EQ(system.Command({"log", "cat", "visits", "0", "--from", "999999"}).exit_code, 4);
   EXPECT_EQ(system.Command({"login", "nobody of that name"}).exit_code, 4);
   ASSERT_EQ(system.Command({"login", "coach"}).exit_code, 0);
   EXPECT_EQ(system.Command({"day"}).exit_code, 7);

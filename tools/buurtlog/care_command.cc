@@ -73,6 +73,30 @@ absl::StatusOr<std::vector<clients::v1::ClientSummary>> ClientsOf(const Session&
   return all;
 }
 
+struct Named {
+  std::string name;
+  std::string id;
+};
+
+// The id of the only one whose name has `part` in it.
+absl::StatusOr<std::string> TheOneNamed(const std::vector<Named>& among, const std::string& part,
+                                        absl::string_view kind) {
+  std::string found;
+  for (const Named& candidate : among) {
+    if (!absl::StrContains(absl::AsciiStrToLower(candidate.name), absl::AsciiStrToLower(part)))
+      continue;
+    if (!found.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("more than one ", kind,
+                       " of the team answers to that; give more of the name, or the id"));
+    }
+    found = candidate.id;
+  }
+  if (found.empty())
+    return absl::NotFoundError(absl::StrCat("no ", kind, " of the team answers to that"));
+  return found;
+}
+
 // ---- team
 
 absl::Status PrintHours(const Session& session, const Output& output, const std::string& team_id) {
@@ -152,6 +176,23 @@ absl::Status Clients(CommandLine& line, const Output& output, const std::string&
 
 // ---- day
 
+// By id, or by a name among the members of the signed-in nurse's team.
+absl::StatusOr<std::string> FindNurse(const Session& session, const std::string& nurse) {
+  if (nurse.empty()) return session.who().person_id;
+  if (ParseUuid(nurse).ok()) return nurse;
+  teams::v1::GetTeamRequest request;
+  ABSL_ASSIGN_OR_RETURN(*request.mutable_team_id(), TeamOf(session, ""));
+  auto stub = TeamsService::NewStub(session.channel());
+  ABSL_ASSIGN_OR_RETURN(
+      auto response,
+      (session.Call<TeamsService::Stub, teams::v1::GetTeamRequest, teams::v1::GetTeamResponse>(
+          *stub, &TeamsService::Stub::GetTeam, request)));
+  std::vector<Named> members;
+  for (const auto& member : response.team().members())
+    members.push_back({member.name(), member.person_id()});
+  return TheOneNamed(members, nurse, "member");
+}
+
 void PrintDay(const Output& output, const visits::v1::GetDaySheetResponse& sheet) {
   output.Json(sheet);
   Table table({"from", "to", "minutes", "client", "state", "client id"}, {2});
@@ -230,7 +271,7 @@ absl::Status Day(CommandLine& line, const Output& output, const DayOptions& opti
   ABSL_ASSIGN_OR_RETURN(Session session, Session::Open(line.MakeSessionOptions()));
   auto stub = VisitsService::NewStub(session.channel());
   visits::v1::GetDaySheetRequest request;
-  request.set_nurse_id(options.nurse.empty() ? session.who().person_id : options.nurse);
+  ABSL_ASSIGN_OR_RETURN(*request.mutable_nurse_id(), FindNurse(session, options.nurse));
   request.set_date(options.date.empty() ? CareDayText(CareDay(SystemClock().Now())) : options.date);
   ABSL_ASSIGN_OR_RETURN(auto sheet,
                         (session.Call<VisitsService::Stub, visits::v1::GetDaySheetRequest,
@@ -250,20 +291,12 @@ absl::StatusOr<std::string> FindClient(const Session& session, const std::string
   if (ParseUuid(client).ok()) return client;
   ABSL_ASSIGN_OR_RETURN(std::string team_id, TeamOf(session, ""));
   ABSL_ASSIGN_OR_RETURN(auto list, ClientsOf(session, team_id));
-  std::string found;
+  std::vector<Named> clients;
   for (const auto& candidate : list) {
-    const std::string name =
-        absl::AsciiStrToLower(absl::StrCat(candidate.given_name(), " ", candidate.family_name()));
-    if (!absl::StrContains(name, absl::AsciiStrToLower(client))) continue;
-    if (!found.empty())
-      return absl::InvalidArgumentError(
-          "several clients answer to that; give more of the name, or the id");
-    found = candidate.client_id();
+    clients.push_back({absl::StrCat(candidate.given_name(), " ", candidate.family_name()),
+                       candidate.client_id()});
   }
-  if (found.empty())
-    return absl::NotFoundError(
-        "no client of the team answers to that; `buurtlog clients` lists them");
-  return found;
+  return TheOneNamed(clients, client, "client");
 }
 
 std::string EventText(const visits::v1::VisitEvent& event) {
@@ -342,7 +375,9 @@ void AddCareCommands(CLI::App& app, CommandLine& line) {
   auto options = std::make_shared<DayOptions>();
   CLI::App* day = app.add_subcommand(
       "day", "A nurse's day sheet; --confirm confirms what is still planned, with one command");
-  day->add_option("--nurse", options->nurse, "Id of a nurse; default: whoever is signed in");
+  day->add_option(
+      "--nurse", options->nurse,
+      "Id of a nurse, or part of the name of a colleague; default: whoever is signed in");
   day->add_option("--date", options->date, "YYYY-MM-DD; default: today in Amsterdam");
   day->add_flag(
       "--confirm", options->confirm,
@@ -353,7 +388,7 @@ void AddCareCommands(CLI::App& app, CommandLine& line) {
   auto client = std::make_shared<std::string>();
   auto count = std::make_shared<uint32_t>(30);
   CLI::App* timeline = app.add_subcommand(
-      "timeline", "What happened with a client's visits, newest last, corrections included");
+      "timeline", "What happened with a client's visits, newest first, corrections included");
   timeline->add_option("CLIENT", *client, "Id, or part of the name of a client of your team")
       ->required();
   timeline->add_option("--count", *count, "How many entries")

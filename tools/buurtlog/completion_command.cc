@@ -2,6 +2,7 @@
 
 #include <iostream>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -11,15 +12,20 @@ namespace buurtlog::command {
 namespace {
 
 // One line of the script's table for each command: its path, then the words that may follow.
-void AddCases(const CLI::App& app, const std::string& path, std::string& cases) {
+void AddCases(const CLI::App& app, const std::string& path, std::string& cases,
+              std::set<std::string>& with_value) {
   std::vector<std::string> words;
   for (const CLI::App* sub : app.get_subcommands(nullptr)) words.push_back(sub->get_name());
   for (const CLI::Option* option : app.get_options()) {
     for (const std::string& name : option->get_lnames()) words.push_back(absl::StrCat("--", name));
+    if (option->get_items_expected_max() == 0) continue;
+    for (const std::string& name : option->get_lnames())
+      with_value.insert(absl::StrCat("--", name));
+    for (const std::string& name : option->get_snames()) with_value.insert(absl::StrCat("-", name));
   }
   absl::StrAppend(&cases, "    '", path, "') words='", absl::StrJoin(words, " "), "' ;;\n");
   for (const CLI::App* sub : app.get_subcommands(nullptr)) {
-    AddCases(*sub, absl::StrCat(path, path.empty() ? "" : " ", sub->get_name()), cases);
+    AddCases(*sub, absl::StrCat(path, path.empty() ? "" : " ", sub->get_name()), cases, with_value);
   }
 }
 
@@ -27,12 +33,16 @@ void AddCases(const CLI::App& app, const std::string& path, std::string& cases) 
 
 std::string CompletionScript(const CLI::App& app, const std::string& shell) {
   std::string cases;
-  AddCases(app, "", cases);
+  std::set<std::string> with_value;
+  AddCases(app, "", cases, with_value);
   return absl::StrCat(
       shell == "zsh" ? "autoload -U +X bashcompinit && bashcompinit\n" : "", R"(_buurtlog() {
-  local path='' words='' word
+  local path='' words='' word value=
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+    if [ -n "$value" ]; then value=; continue; fi
     case "$word" in
+      )",
+      absl::StrJoin(with_value, "|"), R"() value=yes ;;
       -*) ;;
       *) path="${path:+$path }$word" ;;
     esac

@@ -266,6 +266,26 @@ absl::Status ShowNew(const OpenLogs& logs, const std::vector<size_t>& chosen, Pl
   return absl::OkStatus();
 }
 
+// The place in a partition behind which the newest `count` entries of the wanted kind begin.
+absl::StatusOr<FoldState> TailPlace(eventlog::LogReader& reader, Partition partition,
+                                    const TailOptions& options) {
+  ABSL_ASSIGN_OR_RETURN(const FoldState head, reader.Head(partition));
+  if (head.next == 1) return head;
+  for (uint64_t back = options.count;; back *= 4) {
+    const Sequence from = head.next > back ? head.next - back : 1;
+    ABSL_ASSIGN_OR_RETURN(const FoldState place, reader.Seek(partition, from));
+    uint64_t wanted = 0;
+    FoldState at = place;
+    while (at.next < head.next) {
+      ABSL_RETURN_IF_ERROR(reader.Read(partition, at, {}, [&](const EntryView& entry) {
+        wanted += options.epochs || entry.header.kind == eventlog::EntryKind::kRecord ? 1 : 0;
+        return absl::OkStatus();
+      }));
+    }
+    if (wanted >= options.count || from == 1) return place;
+  }
+}
+
 absl::Status Tail(CommandLine& line, const Output& output, const TailOptions& options) {
   std::unique_ptr<Scheduler> scheduler = NewThreadPoolScheduler();
   ABSL_ASSIGN_OR_RETURN(std::vector<size_t> chosen, Chosen(options.service));
@@ -274,12 +294,8 @@ absl::Status Tail(CommandLine& line, const Output& output, const TailOptions& op
   for (size_t c : chosen) {
     std::vector<FoldState>& of_log = places.emplace_back();
     for (Partition p = 0; p < logs.readers[c]->identity().partitions; ++p) {
-      ABSL_ASSIGN_OR_RETURN(FoldState head, logs.readers[c]->Head(p));
-      const Sequence from = head.next > options.count ? head.next - options.count : 1;
-      if (head.next > 1) {
-        ABSL_ASSIGN_OR_RETURN(head, logs.readers[c]->Seek(p, from));
-      }
-      of_log.push_back(std::move(head));
+      ABSL_ASSIGN_OR_RETURN(FoldState place, TailPlace(*logs.readers[c], p, options));
+      of_log.push_back(std::move(place));
     }
   }
   ABSL_RETURN_IF_ERROR(ShowNew(logs, chosen, places, options, options.count, output));
@@ -317,7 +333,7 @@ void AddLogCommand(CLI::App& app, CommandLine& line) {
   cat->add_option("SERVICE", cat_options->service, "teams, clients or visits")->required();
   cat->add_option("PARTITION", cat_options->partition, "Partition, from 0")->required();
   cat->add_option("--from", cat_options->from, "First sequence, from 1")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(Sequence{1}, Sequence{1} << 48))
       ->capture_default_str();
   cat->add_option("-n,--count", cat_options->count, "How many")->capture_default_str();
   cat->callback(Runs(

@@ -1,6 +1,9 @@
 // buurtlog: the command. `buurtlog --help` says what it can do.
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <string>
 
+#include "absl/strings/str_cat.h"
 #include "tools/buurtlog/care_command.h"
 #include "tools/buurtlog/command_line.h"
 #include "tools/buurtlog/completion_command.h"
@@ -25,11 +28,21 @@ Exit codes: 0 done; 1 failed; 2 wrong words or field; 3 a rule said no; 4 no suc
 6 verification found a difference or damage; 7 not signed in or not allowed.
 Environment: BUURTLOG_DATA, BUURTLOG_ADDRESS, BUURTLOG_SESSION as --data, --address, --session; NO_COLOR.)";
 
+// Help and version end with 0, everything else with the code for wrong words.
+int Explain(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
+  if (error.get_exit_code() == 0) return app.exit(error);
+  const bool json = std::any_of(argv, argv + argc,
+                                [](const char* word) { return std::string(word) == "--json"; });
+  return static_cast<int>(Output(json).Error(absl::InvalidArgumentError(
+      absl::StrCat(error.what(), json ? "" : "; --help says what there is"))));
+}
+
 int Main(int argc, char** argv) {
   CommandLine line;
   CLI::App app("Buurtlog: an open care record for self-managing neighbourhood-nursing teams",
                "buurtlog");
-  app.require_subcommand(1);
+  // A wrong word is then named, rather than a missing one.
+  app.require_subcommand(0, 1);
   app.fallthrough();
   app.footer(kFooter);
   app.set_version_flag("--version", BUURTLOG_VERSION);
@@ -44,7 +57,7 @@ int Main(int argc, char** argv) {
                  "Where the sign-in is kept; default ~/.config/buurtlog/session.json")
       ->envname("BUURTLOG_SESSION");
   app.add_option("--timeout", line.timeout_seconds, "Seconds to wait for an answer")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(0.001, 86'400.0))
       ->capture_default_str();
   AddServeCommand(app, line);
   AddRegionCommand(app, line);
@@ -54,11 +67,12 @@ int Main(int argc, char** argv) {
   AddOperateCommands(app, line);
   AddLogCommand(app, line);
   AddCompletionCommand(app, line);
+  for (CLI::App* command : app.get_subcommands(nullptr)) command->footer("");
   try {
     app.parse(argc, argv);
+    if (app.get_subcommands().empty()) throw CLI::RequiredError("A command");
   } catch (const CLI::ParseError& error) {
-    // Help and version end with 0, everything else with the code for wrong words.
-    return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::kUsage);
+    return Explain(app, error, argc, argv);
   }
   return static_cast<int>(line.exit_code);
 }

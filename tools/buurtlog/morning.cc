@@ -53,7 +53,8 @@ enum class Part {
 struct Nurse {
   access::v1::Person person;
   Part part = Part::kConfirms;
-  std::vector<std::string> clients;  // ids of the clients of the team
+  bool plans = false;                // nobody has planned this day yet
+  std::vector<std::string> clients;  // of the team; those that she plans for, when she does
   std::vector<std::string> colleagues;
 };
 
@@ -86,6 +87,30 @@ class Tally {
   std::vector<absl::Duration> times_ ABSL_GUARDED_BY(mutex_);
 };
 
+absl::StatusOr<visits::v1::GetDaySheetResponse> SheetOf(
+    const Session& session, const std::string& nurse_id, absl::CivilDay day,
+    const std::vector<type::v1::Position>& after) {
+  visits::v1::GetDaySheetRequest request;
+  request.set_nurse_id(nurse_id);
+  request.set_date(CareDayText(day));
+  for (const auto& position : after) *request.add_min_position() = position;
+  auto stub = VisitsService::NewStub(session.channel());
+  return session.Call<Stub, visits::v1::GetDaySheetRequest, visits::v1::GetDaySheetResponse>(
+      *stub, &Stub::GetDaySheet, request);
+}
+
+// What is still planned before the end of the morning.
+std::vector<visits::v1::Visit> MorningOf(const visits::v1::GetDaySheetResponse& sheet,
+                                         absl::CivilDay day) {
+  std::vector<visits::v1::Visit> morning;
+  const absl::Time end = StartOfCareDay(day) + absl::Hours(kMorningEndsHour);
+  for (const auto& visit : sheet.visits()) {
+    if (visit.stage() == visits::v1::VISIT_STAGE_PLANNED && TimeOf(visit.starts_at()) < end)
+      morning.push_back(visit);
+  }
+  return morning;
+}
+
 // One nurse with her phone.
 class Phone {
  public:
@@ -98,11 +123,8 @@ class Phone {
     session_ =
         std::make_unique<Session>(Session::At(options_.address, who.token, options_.timeout));
     stub_ = VisitsService::NewStub(session_->channel());
+    if (nurse_.plans) ABSL_RETURN_IF_ERROR(Plan());
     ABSL_ASSIGN_OR_RETURN(std::vector<visits::v1::Visit> morning, Morning());
-    if (morning.empty()) {
-      ABSL_RETURN_IF_ERROR(Plan());
-      ABSL_ASSIGN_OR_RETURN(morning, Morning());
-    }
     if (morning.empty()) return absl::OkStatus();
     switch (nurse_.part) {
       case Part::kLeftForTheReader: return absl::OkStatus();
@@ -138,21 +160,9 @@ class Phone {
 
   // What is still planned for her morning.
   absl::StatusOr<std::vector<visits::v1::Visit>> Morning() {
-    visits::v1::GetDaySheetRequest request;
-    request.set_nurse_id(nurse_.person.person_id());
-    request.set_date(CareDayText(day_));
-    for (const auto& position : written_) *request.add_min_position() = position;
-    ABSL_ASSIGN_OR_RETURN(
-        auto sheet,
-        (session_->Call<Stub, visits::v1::GetDaySheetRequest, visits::v1::GetDaySheetResponse>(
-            *stub_, &Stub::GetDaySheet, request)));
-    std::vector<visits::v1::Visit> morning;
-    const absl::Time end = StartOfCareDay(day_) + absl::Hours(kMorningEndsHour);
-    for (const auto& visit : sheet.visits()) {
-      if (visit.stage() == visits::v1::VISIT_STAGE_PLANNED && TimeOf(visit.starts_at()) < end)
-        morning.push_back(visit);
-    }
-    return morning;
+    ABSL_ASSIGN_OR_RETURN(auto sheet,
+                          SheetOf(*session_, nurse_.person.person_id(), day_, written_));
+    return MorningOf(sheet, day_);
   }
 
   absl::Status Plan() {
@@ -160,8 +170,7 @@ class Phone {
     for (int i = 0; i < kVisitsOfAMorning && !nurse_.clients.empty(); ++i) {
       visits::v1::PlanVisitRequest request;
       request.mutable_header()->set_idempotency_key(NewKey());
-      const uint64_t draw = RandomBelow(SystemRandom(), nurse_.clients.size());
-      request.set_client_id(nurse_.clients[draw]);
+      request.set_client_id(nurse_.clients[static_cast<size_t>(i) % nurse_.clients.size()]);
       request.set_nurse_id(nurse_.person.person_id());
       *request.mutable_starts_at() = ProtoTime(at);
       request.set_duration_minutes(20 + 5 * (i % 4));
@@ -391,29 +400,98 @@ absl::StatusOr<int64_t> TeamMinutes(const MorningOptions& options, const access:
   return static_cast<int64_t>(hours.minutes());
 }
 
+// Who of a team works this morning: whoever has visits planned. A day that nobody has planned at
+// all is planned by everybody, each for clients of her own.
+absl::Status AddTeam(const Session& session, const std::vector<const access::v1::Person*>& members,
+                     absl::CivilDay day, std::vector<Nurse>& cast) {
+  ABSL_ASSIGN_OR_RETURN(const std::vector<std::string> clients,
+                        ClientIds(session, members.front()->team_id()));
+  std::vector<Nurse> working;
+  bool unplanned = true;
+  for (const access::v1::Person* member : members) {
+    ABSL_ASSIGN_OR_RETURN(auto sheet, SheetOf(session, member->person_id(), day, {}));
+    unplanned = unplanned && sheet.visits().empty();
+    if (!MorningOf(sheet, day).empty())
+      working.push_back({*member, Part::kConfirms, false, clients, {}});
+  }
+  for (size_t m = 0; unplanned && m < members.size(); ++m) {
+    Nurse nurse{*members[m], Part::kConfirms, true, {}, {}};
+    for (size_t c = m; c < clients.size(); c += members.size()) nurse.clients.push_back(clients[c]);
+    working.push_back(std::move(nurse));
+  }
+  for (Nurse& nurse : working) {
+    for (const access::v1::Person* other : members) {
+      if (other->person_id() != nurse.person.person_id())
+        nurse.colleagues.push_back(other->person_id());
+    }
+    cast.push_back(std::move(nurse));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<Nurse>> Cast(const MorningOptions& options, MorningResult& totals) {
   ABSL_ASSIGN_OR_RETURN(std::vector<access::v1::Person> people, Nurses(options));
   std::map<std::string, std::vector<const access::v1::Person*>> teams;
   for (const auto& person : people) teams[person.team_id()].push_back(&person);
   totals.teams = teams.size();
-  totals.nurses = people.size();
   std::vector<Nurse> cast;
   for (const auto& [team_id, members] : teams) {
     ABSL_ASSIGN_OR_RETURN(SignedIn who,
                           SignInAs(options.address, members.front()->person_id(), options.timeout));
-    ABSL_ASSIGN_OR_RETURN(
-        std::vector<std::string> clients,
-        ClientIds(Session::At(options.address, who.token, options.timeout), team_id));
-    for (const access::v1::Person* member : members) {
-      Nurse nurse{*member, PartOf(cast.size(), people.size()), clients, {}};
-      for (const access::v1::Person* other : members) {
-        if (other != member) nurse.colleagues.push_back(other->person_id());
-      }
-      if (nurse.part == Part::kLeftForTheReader) totals.next_nurse = member->name();
-      cast.push_back(std::move(nurse));
-    }
+    ABSL_RETURN_IF_ERROR(AddTeam(Session::At(options.address, who.token, options.timeout), members,
+                                 totals.day, cast));
   }
+  if (cast.empty()) {
+    return WithReason(absl::FailedPreconditionError(
+                          absl::StrCat("the morning of ", CareDayText(totals.day),
+                                       " has been played; there is another one every day")),
+                      "ALREADY_PLAYED");
+  }
+  totals.nurses = cast.size();
+  for (size_t i = 0; i < cast.size(); ++i) {
+    cast[i].part = PartOf(i, cast.size());
+    if (cast[i].part == Part::kLeftForTheReader) totals.next_nurse = cast[i].person.name();
+  }
+  totals.first_team = cast.front().person.team_name();
   return cast;
+}
+
+// Everybody's morning, several phones at once. Late phones come when the others are done.
+absl::Status PlayAll(const MorningOptions& options, absl::CivilDay day, std::vector<Nurse> cast,
+                     Tally& tally) {
+  absl::Mutex mutex;
+  absl::Status failed;
+  uint64_t done = 0;
+  const size_t nurses = cast.size();
+  std::stable_partition(cast.begin(), cast.end(),
+                        [](const Nurse& nurse) { return nurse.part != Part::kLatePhone; });
+  {
+    absl::BlockingCounter left(static_cast<int>(nurses));
+    std::unique_ptr<Scheduler> scheduler = NewThreadPoolScheduler(1);
+    std::vector<std::unique_ptr<TaskQueue>> phones;
+    for (size_t i = 0; i < std::min(nurses, kPhonesAtOnceMax); ++i) {
+      phones.push_back(scheduler->NewQueue("phone", QueueKind::kBlocking));
+    }
+    for (size_t i = 0; i < nurses; ++i) {
+      phones[i % phones.size()]->Post([&, nurse = std::move(cast[i])] {
+        absl::Status played = Phone(options, day, nurse, tally).Play();
+        uint64_t visits = 0;
+        tally.With([&](MorningResult& r) { visits = r.visits_recorded; });
+        {
+          absl::MutexLock lock(&mutex);
+          if (!played.ok()) {
+            failed.Update(
+                absl::Status(played.code(), absl::StrCat("a nurse's morning: ", played.message())));
+          }
+          ++done;
+          if (options.progress) options.progress(visits, done, nurses);
+        }
+        left.DecrementCount();
+      });
+    }
+    left.Wait();
+  }
+  return failed;
 }
 
 }  // namespace
@@ -429,44 +507,13 @@ absl::StatusOr<MorningResult> PlayMorning(const MorningOptions& options) {
   ABSL_ASSIGN_OR_RETURN(totals.minutes_before, TeamMinutes(options, first, totals.day));
 
   Tally tally;
-  absl::Mutex mutex;
-  absl::Status failed;
-  uint64_t done = 0;
-  const size_t nurses = cast.size();
-  // Late phones come when everybody else is done.
-  std::stable_partition(cast.begin(), cast.end(),
-                        [](const Nurse& nurse) { return nurse.part != Part::kLatePhone; });
   const absl::Time begin = absl::Now();
-  {
-    absl::BlockingCounter left(static_cast<int>(nurses));
-    std::unique_ptr<Scheduler> scheduler = NewThreadPoolScheduler(1);
-    std::vector<std::unique_ptr<TaskQueue>> phones;
-    for (size_t i = 0; i < std::min(nurses, kPhonesAtOnceMax); ++i) {
-      phones.push_back(scheduler->NewQueue("phone", QueueKind::kBlocking));
-    }
-    for (size_t i = 0; i < nurses; ++i) {
-      phones[i % phones.size()]->Post([&, nurse = std::move(cast[i])] {
-        absl::Status played = Phone(options, totals.day, nurse, tally).Play();
-        uint64_t visits = 0;
-        tally.With([&](MorningResult& r) { visits = r.visits_recorded; });
-        {
-          absl::MutexLock lock(&mutex);
-          if (!played.ok())
-            failed.Update(
-                absl::Status(played.code(), absl::StrCat("a nurse's morning: ", played.message())));
-          ++done;
-          if (options.progress) options.progress(visits, done, nurses);
-        }
-        left.DecrementCount();
-      });
-    }
-    left.Wait();
-  }
-  ABSL_RETURN_IF_ERROR(failed);
+  ABSL_RETURN_IF_ERROR(PlayAll(options, totals.day, std::move(cast), tally));
   MorningResult result = tally.Finish();
   result.took = absl::Now() - begin;
   result.day = totals.day;
   result.teams = totals.teams;
+  result.first_team = totals.first_team;
   result.nurses = totals.nurses;
   result.next_nurse = totals.next_nurse;
   result.minutes_before = totals.minutes_before;

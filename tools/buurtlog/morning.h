@@ -20,14 +20,15 @@ namespace buurtlog::command {
 struct MorningResult {
   absl::CivilDay day;
   uint64_t teams = 0;
-  uint64_t nurses = 0;
+  uint64_t nurses = 0;    // who work that morning
   uint64_t commands = 0;  // calls that write, repeats included
   uint64_t visits_recorded = 0;
   uint64_t late_receipts = 0;       // of the phones that came late
   uint64_t repeats_recognised = 0;  // answers that were the same as at the first time
   uint64_t corrections = 0;
   uint64_t unplanned = 0;
-  int64_t minutes_before = 0;  // of the first team, that day
+  std::string first_team;      // name of the team whose hours are told
+  int64_t minutes_before = 0;  // its hours that day
   int64_t minutes_after = 0;
   absl::Duration took;
   absl::Duration median;  // of a command
@@ -43,7 +44,8 @@ struct MorningOptions {
   std::function<void(uint64_t visits, uint64_t done, uint64_t nurses)> progress;
 };
 
-// FAILED_PRECONDITION with reason NO_NURSES when nobody can be signed in.
+// FAILED_PRECONDITION with reason NO_NURSES when nobody can be signed in, ALREADY_PLAYED when
+// nothing of that morning is left.
 absl::StatusOr<MorningResult> PlayMorning(const MorningOptions& options);
 
 }  // namespace buurtlog::command

@@ -227,6 +227,7 @@ void AddOperateCommands(CLI::App& app, CommandLine& line) {
   CLI::App* status = app.add_subcommand(
       "status", "How the services are; exit code 0 when all are ready, 5 when not");
   status->add_option("--wait", *wait, "Wait this many seconds for them to be ready")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   status->callback(
       Runs(line, [wait](CommandLine& l, const Output& o) { return Status(l, o, *wait); }));

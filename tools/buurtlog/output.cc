@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <iostream>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
@@ -17,10 +18,33 @@
 namespace buurtlog::command {
 namespace {
 
+// Code points of a table's cell.
+inline constexpr size_t kCellWidthMax = 120;
+
 // Code points, which is what a terminal lays out for the scripts we meet.
 size_t Width(absl::string_view text) {
   return static_cast<size_t>(
       std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+// What people wrote, fit for one cell: no line breaks, nothing that steers the terminal or turns
+// the direction of writing, and not endless.
+std::string OneLine(absl::string_view text) {
+  std::string line;
+  size_t width = 0;
+  for (size_t at = 0; at < text.size();) {
+    size_t end = at + 1;
+    while (end < text.size() && (text[end] & 0xC0) == 0x80) ++end;
+    const absl::string_view character = text.substr(at, end - at);
+    at = end;
+    if (++width > kCellWidthMax) return absl::StrCat(line, "...");
+    const bool steers = absl::StartsWith(character, "\xE2\x80") ||
+                        absl::StartsWith(character, "\xE2\x81") ||
+                        absl::StartsWith(character, "\xC2\x85") ||
+                        static_cast<unsigned char>(character[0]) < 0x20 || character[0] == 0x7F;
+    absl::StrAppend(&line, steers ? " " : character);
+  }
+  return line;
 }
 
 std::string JsonEscaped(absl::string_view text) {
@@ -46,6 +70,7 @@ ExitCode ExitCodeOf(const absl::Status& status) {
     case absl::StatusCode::kFailedPrecondition:
     case absl::StatusCode::kAlreadyExists:
     case absl::StatusCode::kAborted: return ExitCode::kRefused;
+    case absl::StatusCode::kOutOfRange:
     case absl::StatusCode::kNotFound: return ExitCode::kNotFound;
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kDeadlineExceeded: return ExitCode::kUnreachable;
@@ -123,6 +148,7 @@ Table::Table(std::vector<std::string> headers, std::vector<size_t> numeric)
 
 void Table::Add(std::vector<std::string> cells) {
   CHECK(cells.size() == headers_.size());
+  for (std::string& cell : cells) cell = OneLine(cell);
   rows_.push_back(std::move(cells));
 }
 
@@ -149,12 +175,13 @@ void Table::Print(const Output& output) const {
 }
 
 std::string Grouped(uint64_t number) {
-  std::string digits = absl::StrCat(number);
-  for (size_t at = digits.size(); at > 3;) {
-    at -= 3;
-    digits.insert(at, ",");
+  const std::string digits = absl::StrCat(number);
+  std::string grouped;
+  for (size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) grouped.push_back(',');
+    grouped.push_back(digits[i]);
   }
-  return digits;
+  return grouped;
 }
 
 std::string HoursMinutes(int64_t minutes) {

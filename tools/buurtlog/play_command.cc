@@ -14,10 +14,7 @@ namespace {
 absl::Status Play(CommandLine& line, const Output& output) {
   MorningOptions options;
   const SessionOptions session = line.MakeSessionOptions();
-  absl::StatusOr<SignedIn> kept = LoadSession(session);
-  options.address = !session.address.empty()              ? session.address
-                    : kept.ok() && !kept->address.empty() ? kept->address
-                                                          : kAddressDefault;
+  options.address = AddressOf(session);
   options.timeout = session.timeout;
   options.now = SystemClock().Now();
   options.progress = [&output](uint64_t visits, uint64_t done, uint64_t nurses) {
@@ -39,7 +36,7 @@ absl::Status Play(CommandLine& line, const Output& output) {
       result.late_receipts, result.repeats_recognised));
   output.Line(absl::StrFormat("  %d unplanned, %d corrected (one of them to the right client)",
                               result.unplanned, result.corrections));
-  output.Line(absl::StrFormat("  hours of the first team that day: %s before, %s after",
+  output.Line(absl::StrFormat("  hours of %s that day: %s before, %s after", result.first_team,
                               HoursMinutes(result.minutes_before),
                               HoursMinutes(result.minutes_after)));
   if (!result.next_nurse.empty()) {

@@ -92,12 +92,13 @@ absl::Status Make(CommandLine& line, const Output& output, const RegionWords& wo
   const absl::Duration took = absl::Now() - begin;
   ABSL_RETURN_IF_ERROR(FoldReadModels(line.data_folder, output));
   output.Heading(absl::StrFormat("A region in %s, from seed %d", line.data_folder, options.seed));
-  output.Line(
-      absl::StrFormat("  %d organisations, %d teams, %s nurses, %s clients, %s visits; %s commands "
-                      "in %.1f s, read models in %.1f s",
-                      made.organisations, made.teams, Grouped(made.nurses), Grouped(made.clients),
-                      Grouped(made.visits), Grouped(made.commands), absl::ToDoubleSeconds(took),
-                      absl::ToDoubleSeconds(absl::Now() - begin - took)));
+  output.Line(absl::StrFormat(
+      "  %d organisation%s, %d team%s, %s nurses, %s clients, %s visits; %s commands "
+      "in %.1f s, read models in %.1f s",
+      made.organisations, made.organisations == 1 ? "" : "s", made.teams,
+      made.teams == 1 ? "" : "s", Grouped(made.nurses), Grouped(made.clients), Grouped(made.visits),
+      Grouped(made.commands), absl::ToDoubleSeconds(took),
+      absl::ToDoubleSeconds(absl::Now() - begin - took)));
   output.Line("  Everybody in it is invented; BSNs are of the test range.");
   output.JsonText(nlohmann::json{{"organisations", made.organisations},
                                  {"teams", made.teams},

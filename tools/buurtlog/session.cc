@@ -3,10 +3,12 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "libs/base/clock.h"
 #include "libs/base/files.h"
@@ -37,16 +39,24 @@ absl::StatusOr<SignedIn> LoadSession(const SessionOptions& options) {
         "in");
   }
   const nlohmann::json json = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) {
+  auto field = [&json](const char* name) {
+    auto at = json.is_object() ? json.find(name) : json.end();
+    return at != json.end() && at->is_string() ? at->get<std::string>() : std::string();
+  };
+  // gRPC ends a process that sends anything but printable characters.
+  const std::string token = field("token");
+  if (token.empty() || !std::all_of(token.begin(), token.end(), absl::ascii_isgraph)) {
     return absl::UnauthenticatedError(
         "the file of the last sign-in cannot be read; `buurtlog login NAME` makes it anew");
   }
-  auto field = [&json](const char* name) {
-    auto at = json.find(name);
-    return at != json.end() && at->is_string() ? at->get<std::string>() : std::string();
-  };
-  return SignedIn{field("address"), field("token"), field("person_id"),
-                  field("name"),    field("role"),  field("team_id")};
+  return SignedIn{field("address"), token,         field("person_id"),
+                  field("name"),    field("role"), field("team_id")};
+}
+
+std::string AddressOf(const SessionOptions& options) {
+  if (!options.address.empty()) return options.address;
+  const absl::StatusOr<SignedIn> kept = LoadSession(options);
+  return kept.ok() && !kept->address.empty() ? kept->address : kAddressDefault;
 }
 
 absl::Status SaveSession(const SessionOptions& options, const SignedIn& session) {

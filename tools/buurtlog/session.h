@@ -36,6 +36,8 @@ struct SignedIn {
 std::string SessionPath(const SessionOptions& options);
 // UNAUTHENTICATED with what to type when nobody is signed in.
 absl::StatusOr<SignedIn> LoadSession(const SessionOptions& options);
+// The address to speak to: as given, else the one signed in to, else kAddressDefault.
+std::string AddressOf(const SessionOptions& options);
 absl::Status SaveSession(const SessionOptions& options, const SignedIn& session);
 
 class Session {

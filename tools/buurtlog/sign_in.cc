@@ -27,10 +27,7 @@ std::string RoleWord(Role role) {
 absl::Status People(CommandLine& line, const Output& output, uint32_t count,
                     const std::string& role) {
   const SessionOptions options = line.MakeSessionOptions();
-  absl::StatusOr<SignedIn> kept = LoadSession(options);
-  const std::string address = !options.address.empty()              ? options.address
-                              : kept.ok() && !kept->address.empty() ? kept->address
-                                                                    : kAddressDefault;
+  const std::string address = AddressOf(options);
   const Session session = Session::At(address, "", options.timeout);
   auto stub = SignInService::NewStub(session.channel());
   ListPeopleRequest request;
@@ -59,7 +56,7 @@ absl::Status People(CommandLine& line, const Output& output, uint32_t count,
 
 absl::Status Login(CommandLine& line, const Output& output, const std::string& person) {
   const SessionOptions options = line.MakeSessionOptions();
-  const std::string address = options.address.empty() ? kAddressDefault : options.address;
+  const std::string address = AddressOf(options);
   absl::StatusOr<SignedIn> who = SignInAs(address, person, options.timeout);
   if (!who.ok()) return who.status();
   ABSL_RETURN_IF_ERROR(SaveSession(options, *who));
@@ -89,12 +86,10 @@ absl::StatusOr<SignedIn> SignInAs(const std::string& address, const std::string&
 }
 
 absl::StatusOr<Session> OperatorSession(const SessionOptions& options) {
-  std::string address = options.address;
+  const std::string address = AddressOf(options);
   absl::StatusOr<SignedIn> kept = LoadSession(options);
-  if (kept.ok() && (address.empty() || address == kept->address) && kept->role == "operator")
+  if (kept.ok() && address == kept->address && kept->role == "operator")
     return Session::Open(options);
-  if (address.empty())
-    address = kept.ok() && !kept->address.empty() ? kept->address : kAddressDefault;
   ABSL_ASSIGN_OR_RETURN(SignedIn who, SignInAs(address, "operator", options.timeout));
   return Session::At(address, who.token, options.timeout);
 }
