@@ -45,16 +45,26 @@ absl::StatusOr<bool> WasMadeFrom(sqlite::Connection& file, const std::string& st
   return row && select.Text(0) == stamp;
 }
 
-absl::StatusOr<sqlite::Connection> OpenModelFile(const std::string& path,
-                                                 const ReadModelSpec& spec) {
+// The file at `path`, when it was made from this stamp. DATA_LOSS when it is no database any more.
+absl::StatusOr<std::optional<sqlite::Connection>> OpenOurs(const std::string& path,
+                                                           const std::string& stamp) {
+  ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, OpenForWriting(path));
+  ABSL_ASSIGN_OR_RETURN(const bool ours, WasMadeFrom(file, stamp));
+  if (!ours) return std::nullopt;
+  return std::optional<sqlite::Connection>(std::move(file));
+}
+
+// `discarded` tells why what was there was thrown away; the log has it all.
+absl::StatusOr<sqlite::Connection> OpenModelFile(const std::string& path, const ReadModelSpec& spec,
+                                                 std::string& discarded) {
   const std::string stamp = StampOf(spec);
-  // What is left beside a main file that is gone belongs to no database.
-  if (!DatabaseExists(path)) ABSL_RETURN_IF_ERROR(RemoveDatabase(path));
-  {
-    ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, OpenForWriting(path));
-    ABSL_ASSIGN_OR_RETURN(const bool ours, WasMadeFrom(file, stamp));
-    if (ours) return file;
+  if (DatabaseExists(path)) {
+    absl::StatusOr<std::optional<sqlite::Connection>> ours = OpenOurs(path, stamp);
+    if (ours.ok() && ours->has_value()) return **std::move(ours);
+    if (!ours.ok() && !absl::IsDataLoss(ours.status())) return ours.status();
+    discarded = ours.ok() ? "it was made from other tables" : "the file is damaged";
   }
+  // Also what is left beside a main file that is gone: it belongs to no database.
   ABSL_RETURN_IF_ERROR(RemoveDatabase(path));
   ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, OpenForWriting(path));
   ABSL_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
@@ -87,7 +97,8 @@ std::string ReadModelPath(const std::string& folder, const ReadModelSpec& spec) 
 
 absl::StatusOr<std::unique_ptr<ProjectionFold>> ProjectionFold::Open(
     const std::string& path, ReadModel& model, const std::vector<LogSource>& sources) {
-  ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, OpenModelFile(path, model.spec()));
+  std::string discarded;
+  ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, OpenModelFile(path, model.spec(), discarded));
   ABSL_ASSIGN_OR_RETURN(const CheckpointVector checkpoints, LoadCheckpoints(file));
   ABSL_ASSIGN_OR_RETURN(std::vector<Lane> lanes,
                         MakeLanes(sources, model.spec().services, checkpoints));
@@ -95,6 +106,7 @@ absl::StatusOr<std::unique_ptr<ProjectionFold>> ProjectionFold::Open(
                         LoadParked(file, model.spec().name));
   std::unique_ptr<ProjectionFold> fold(
       new ProjectionFold(std::move(file), model, std::move(lanes)));
+  fold->discarded_ = std::move(discarded);
   for (const ParkedStream& stream : parked)
     fold->parked_.insert({stream.position.service, stream.stream});
   return fold;

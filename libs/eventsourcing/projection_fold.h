@@ -38,14 +38,16 @@ struct FoldStep {
 // Not thread-safe.
 class ProjectionFold {
  public:
-  // Opens or makes the file. One that was made from another spec of the same schema version is
-  // thrown away. `model` and the logs outlive the fold.
+  // Opens or makes the file. One that was made from another spec of the same schema version, or
+  // is no database any more, is thrown away. `model` and the logs outlive the fold.
   static absl::StatusOr<std::unique_ptr<ProjectionFold>> Open(
       const std::string& path, ReadModel& model, const std::vector<LogSource>& sources);
 
   std::vector<Lane>& lanes() { return lanes_; }
   sqlite::Connection& file() { return file_; }
   size_t parked() const { return parked_.size(); }
+  // Why the file that was there was thrown away; empty when it was not.
+  const std::string& discarded() const { return discarded_; }
 
   // Reads what the lanes have, round robin, and applies it in one transaction together with the
   // checkpoints.
@@ -81,6 +83,7 @@ class ProjectionFold {
   absl::Status ApplyOrPark(const Lane& lane, Pass pass, bool& redo);
   absl::Status Park(const Lane& lane, std::string reason);
 
+  std::string discarded_;
   sqlite::Connection file_;
   ReadModel& model_;
   std::vector<Lane> lanes_;

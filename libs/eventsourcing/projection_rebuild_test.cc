@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -147,6 +148,20 @@ TEST_F(ProjectionRebuildTest, AFileMadeFromOtherTablesOfTheSameVersionIsFoldedAn
   runner_->Start();
   scheduler_.RunUntilIdle();
   EXPECT_EQ(Events("a"), 1);
+}
+
+TEST_F(ProjectionRebuildTest, AFileThatIsNoDatabaseAnyMoreIsThrownAwayAndFoldedAnew) {
+  visits_.Add(0, "a", {NumberEvent(1)});
+  OpenAndFollow();
+  EXPECT_EQ(runner_->discarded(), "");
+  runner_.reset();
+  std::filesystem::remove(FilePath() + "-wal");
+  std::filesystem::remove(FilePath() + "-shm");
+  std::ofstream(FilePath(), std::ios::binary | std::ios::trunc) << std::string(3000, 'x');
+  OpenAndFollow();
+  EXPECT_EQ(runner_->discarded(), "the file is damaged");
+  EXPECT_EQ(Events("a"), 1);
+  EXPECT_TRUE(runner_->health().ok()) << runner_->health();
 }
 
 TEST(DigestTest, TheCanonicalFormDependsOnValuesAndTypesOnly) {

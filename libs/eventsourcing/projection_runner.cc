@@ -57,6 +57,7 @@ ProjectionRunner::Impl::Impl(std::string folder, std::unique_ptr<ReadModel> mode
     : folder_(std::move(folder)),
       path_(ReadModelPath(folder_, model->spec())),
       model_(std::move(model)),
+      discarded_(fold->discarded()),
       sources_(std::move(sources)),
       parts_(parts),
       lag_metric_(GaugeOf(parts.metrics, "buurtlog_projection_lag_records",
@@ -280,6 +281,7 @@ ProjectionRunner::ProjectionRunner(std::unique_ptr<Impl> impl) : impl_(std::move
 ProjectionRunner::~ProjectionRunner() = default;
 
 const ReadModelSpec& ProjectionRunner::spec() const { return impl_->spec(); }
+const std::string& ProjectionRunner::discarded() const { return impl_->discarded(); }
 void ProjectionRunner::Start() { impl_->Start(); }
 absl::Status ProjectionRunner::health() const { return impl_->health(); }
 bool ProjectionRunner::caught_up() const { return impl_->caught_up(); }

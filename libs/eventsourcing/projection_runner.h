@@ -74,6 +74,9 @@ class ProjectionRunner {
   ~ProjectionRunner();
 
   const ReadModelSpec& spec() const;
+  // Why the file that was there was thrown away at Open (made from other tables, damaged), to be
+  // folded again; empty when it was not.
+  const std::string& discarded() const;
   // Begins to follow.
   void Start();
   // OK while it follows; UNIMPLEMENTED (an event of a newer release) or DATA_LOSS when it has stopped; RESOURCE_EXHAUSTED (disk full) or

@@ -37,6 +37,7 @@ class ProjectionRunner::Impl {
   absl::Status health() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   const ReadModelSpec& spec() const { return model_->spec(); }
+  const std::string& discarded() const { return discarded_; }
   bool caught_up() const { return caught_up_; }
   uint64_t lag() const { return lag_; }
   PositionWaiters& positions() { return positions_; }
@@ -97,6 +98,7 @@ class ProjectionRunner::Impl {
   const std::string folder_;
   const std::string path_;
   const std::unique_ptr<ReadModel> model_;
+  const std::string discarded_;
   const std::vector<LogSource> sources_;
   const Parts parts_;
   prometheus::Gauge& lag_metric_;

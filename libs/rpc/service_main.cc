@@ -101,6 +101,12 @@ class RunningProcess {
       ABSL_ASSIGN_OR_RETURN(std::vector<eventsourcing::LogSource> sources, SourcesOf(served));
       absl::StatusOr<WiredService> wired = served.wire(*node, sources);
       if (!wired.ok()) return OfService(served.service, wired.status());
+      for (const eventsourcing::ProjectionRunner* runner : node->read_models()) {
+        if (runner->discarded().empty()) continue;
+        LogWarning("read_model_discarded",
+                   {{"of", absl::StrCat(served.service, "/", runner->spec().name)},
+                    {"reason", runner->discarded()}});
+      }
       kept_.push_back(std::move(wired->kept));
       services.push_back(std::move(wired->service));
     }
