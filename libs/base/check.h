@@ -1,6 +1,6 @@
-// CHECK and DCHECK: what must be true for our own code to be right. A failed check ends the process at once, because a
-// process that continues on a false assumption may write a wrong fact; restarted, it replays the log. What the world may get
-// wrong is an absl::Status instead.
+// CHECK and DCHECK: what must be true for our own code to be right. A failed check ends the process
+// at once, because a process that continues on a false assumption may write a wrong fact;
+// restarted, it replays the log. What the world may get wrong is an absl::Status instead.
 #pragma once
 
 namespace buurtlog {
@@ -10,7 +10,7 @@ namespace buurtlog {
 
 }  // namespace buurtlog
 
-#define CHECK(condition) \
+#define CHECK(condition)                               \
   (static_cast<bool>(condition) ? static_cast<void>(0) \
                                 : ::buurtlog::CheckFailed(__FILE__, __LINE__, #condition))
 

@@ -1,5 +1,5 @@
-// The wall clock as a seam: everything that stamps a time takes a Clock, so that a test, a simulation or the maker of the
-// synthetic region decides what time it is.
+// The wall clock as a seam: everything that stamps a time takes a Clock, so that a test, a
+// simulation or the maker of the synthetic region decides what time it is.
 #pragma once
 
 #include "absl/base/thread_annotations.h"
@@ -8,7 +8,8 @@
 
 namespace buurtlog {
 
-// Thread-safe. May step backwards, as clocks of real machines do; never use it to measure a duration (see Scheduler::Now).
+// Thread-safe. May step backwards, as clocks of real machines do; never use it to measure a
+// duration (see Scheduler::Now).
 class Clock {
  public:
   virtual ~Clock() = default;

@@ -1,5 +1,5 @@
-// Small whole files and locks as a seam: head files, keys, checkpoints. Databases go through SQLite, which has a seam of its
-// own (a VFS).
+// Small whole files and locks as a seam: head files, keys, checkpoints. Databases go through
+// SQLite, which has a seam of its own (a VFS).
 #pragma once
 
 #include <memory>
@@ -24,8 +24,8 @@ class Files {
   virtual ~Files() = default;
   // NOT_FOUND when there is none.
   virtual absl::StatusOr<std::string> Read(const std::string& path) = 0;
-  // All of `bytes` or nothing: temporary file, sync, rename, sync of the folder. Mode 0600. RESOURCE_EXHAUSTED when the disk
-  // is full.
+  // All of `bytes` or nothing: temporary file, sync, rename, sync of the folder. Mode 0600.
+  // RESOURCE_EXHAUSTED when the disk is full.
   virtual absl::Status WriteAtomically(const std::string& path, std::string_view bytes) = 0;
   // As WriteAtomically, where no such file is yet; ALREADY_EXISTS where there is one. Of several
   // processes that try at once exactly one writes. For keys: whoever comes late reads the first.
@@ -35,7 +35,8 @@ class Files {
   // Names (not paths) in the folder, sorted. NOT_FOUND when there is no such folder.
   virtual absl::StatusOr<std::vector<std::string>> List(const std::string& folder) = 0;
   virtual bool Exists(const std::string& path) = 0;
-  // FAILED_PRECONDITION with reason DATA_FOLDER_IN_USE when another holder has it, in this process or another.
+  // FAILED_PRECONDITION with reason DATA_FOLDER_IN_USE when another holder has it, in this process
+  // or another.
   virtual absl::StatusOr<std::unique_ptr<FileLock>> Lock(const std::string& path) = 0;
 };
 

@@ -1,5 +1,5 @@
-// Identifiers. All ids are UUIDs of version 7 (RFC 9562): 48 bits of Unix milliseconds, then random bits. They name
-// aggregates, events, commands and people, and say nothing about them.
+// Identifiers. All ids are UUIDs of version 7 (RFC 9562): 48 bits of Unix milliseconds, then random
+// bits. They name aggregates, events, commands and people, and say nothing about them.
 #pragma once
 
 #include <array>
@@ -43,9 +43,10 @@ absl::StatusOr<Uuid> UuidFromBytes(std::string_view bytes);
 // A new UUIDv7 of the given time.
 Uuid NewUuid(absl::Time now, Random& random);
 
-// The id that follows from a cause and a name: same input, same id, on every machine and for ever. Keeps the time of
-// `cause`, so that it sorts beside it; the rest is from SHA-256(cause, name). For ids of what a command creates, the
-// keys of the items of a bulk call and the commands of a process.
+// The id that follows from a cause and a name: same input, same id, on every machine and for ever.
+// Keeps the time of `cause`, so that it sorts beside it; the rest is from SHA-256(cause, name). For
+// ids of what a command creates, the keys of the items of a bulk call and the commands of a
+// process.
 Uuid DerivedUuid(const Uuid& cause, std::string_view name);
 
 // Makes new ids from the two seams, kept by reference. Thread-safe.

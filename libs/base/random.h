@@ -21,7 +21,8 @@ class Random {
 // From the operating system, fit for keys and ids. Lives for ever.
 Random& SystemRandom();
 
-// The same seed gives the same numbers on every machine. For tests, simulations and the synthetic region; never for keys.
+// The same seed gives the same numbers on every machine. For tests, simulations and the synthetic
+// region; never for keys.
 class SeededRandom final : public Random {
  public:
   explicit SeededRandom(uint64_t seed) : engine_(seed) {}

@@ -1,5 +1,6 @@
-// Errors that carry more than a code: the reason of a refusal, and the field that is malformed. Both travel as payloads of
-// absl::Status and leave the process as google.rpc.ErrorInfo and google.rpc.BadRequest (libs/rpc/status_conversion.h).
+// Errors that carry more than a code: the reason of a refusal, and the field that is malformed.
+// Both travel as payloads of absl::Status and leave the process as google.rpc.ErrorInfo and
+// google.rpc.BadRequest (libs/rpc/status_conversion.h).
 #pragma once
 
 #include <optional>
@@ -10,8 +11,8 @@
 
 namespace buurtlog {
 
-// A rule said no: FAILED_PRECONDITION with a fixed reason in UPPER_SNAKE_CASE and a sentence for a person to read. The
-// sentence holds nothing about anybody.
+// A rule said no: FAILED_PRECONDITION with a fixed reason in UPPER_SNAKE_CASE and a sentence for a
+// person to read. The sentence holds nothing about anybody.
 absl::Status Refuse(std::string_view reason, std::string_view message);
 
 // The reason of a status made by Refuse; nothing for any other.

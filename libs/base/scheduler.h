@@ -1,6 +1,7 @@
-// Where work runs. Executor, log and runners are run-to-completion tasks that never block; a Scheduler decides on which thread
-// and when each task runs. In production that is a pool as large as the machine, and one thread for each queue that must block
-// on the disk; in a test or simulation it is one thread, one seed and a clock that jumps.
+// Where work runs. Executor, log and runners are run-to-completion tasks that never block; a
+// Scheduler decides on which thread and when each task runs. In production that is a pool as large
+// as the machine, and one thread for each queue that must block on the disk; in a test or
+// simulation it is one thread, one seed and a clock that jumps.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +15,10 @@ namespace buurtlog {
 
 using Task = absl::AnyInvocable<void()>;
 
-// Runs its tasks one at a time, in the order of posting: whoever owns a queue needs no lock for what only its tasks touch.
-// Thread-safe. The destructor waits for the task that is running and drops those that wait; a task must not destroy its own
-// queue. Make the queue the last member of the class whose `this` its tasks capture.
+// Runs its tasks one at a time, in the order of posting: whoever owns a queue needs no lock for
+// what only its tasks touch. Thread-safe. The destructor waits for the task that is running and
+// drops those that wait; a task must not destroy its own queue. Make the queue the last member of
+// the class whose `this` its tasks capture.
 class TaskQueue {
  public:
   virtual ~TaskQueue() = default;
@@ -43,8 +45,9 @@ class Scheduler {
 // `compute_threads` of 0 means one for each processor.
 std::unique_ptr<Scheduler> NewThreadPoolScheduler(int compute_threads = 0);
 
-// One thread (the caller's), one seed: which of the queues that have work runs next is drawn from the seed, and time jumps to
-// the next timer when nothing is ready. The same seed and the same program give the same run. Not thread-safe.
+// One thread (the caller's), one seed: which of the queues that have work runs next is drawn from
+// the seed, and time jumps to the next timer when nothing is ready. The same seed and the same
+// program give the same run. Not thread-safe.
 class SimulatedScheduler final : public Scheduler {
  public:
   explicit SimulatedScheduler(uint64_t seed);
@@ -55,7 +58,8 @@ class SimulatedScheduler final : public Scheduler {
 
   // Runs one ready task. False when none is ready (timers are not advanced).
   bool RunOne();
-  // Runs until no task is ready and no timer is due within `within` of now; time ends at now + within.
+  // Runs until no task is ready and no timer is due within `within` of now; time ends at now +
+  // within.
   void RunFor(absl::Duration within);
   // Runs until no task is ready; timers stay.
   void RunUntilIdle();

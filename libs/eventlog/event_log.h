@@ -1,5 +1,5 @@
-// The event log: one contract, several engines (memory, sqlite, kafka). event_log_contract_test holds what is promised; what is
-// not in that test does not exist.
+// The event log: one contract, several engines (memory, sqlite, kafka). event_log_contract_test
+// holds what is promised; what is not in that test does not exist.
 #pragma once
 
 #include <cstddef>
@@ -36,41 +36,49 @@ class LogReader {
   virtual ~LogReader() = default;
   virtual const LogIdentity& identity() const = 0;
 
-  // Gives `visit` the counting entries after `at`, in order, up to the limits (at least one if there is one), and moves `at`
-  // behind the last one visited. Returns OK with nothing visited at the end. Every entry's form, CRC, sequence, epoch and
-  // chain are verified before it is visited. An error from `visit` ends the read and is returned; `at` then stands behind the
-  // last entry for which `visit` returned OK.
-  // DATA_LOSS names partition and sequence: an entry is damaged or missing, `at` is not on this log's chain (another hash at its
-  // place), or the log ends before `at`. UNAVAILABLE: out of reach, go on later from `at`.
-  // Views are valid only during the visit.
+  // Gives `visit` the counting entries after `at`, in order, up to the limits (at least one if
+  // there is one), and moves `at` behind the last one visited. Returns OK with nothing visited at
+  // the end. Every entry's form, CRC, sequence, epoch and chain are verified before it is visited.
+  // An error from `visit` ends the read and is returned; `at` then stands behind the last entry for
+  // which `visit` returned OK. DATA_LOSS names partition and sequence: an entry is damaged or
+  // missing, `at` is not on this log's chain (another hash at its place), or the log ends before
+  // `at`. UNAVAILABLE: out of reach, go on later from `at`. Views are valid only during the visit.
   virtual absl::Status Read(Partition partition, FoldState& at, const ReadLimits& limits,
                             absl::FunctionRef<absl::Status(const EntryView&)> visit) = 0;
 
-  // A place from which to read entry `from` and on without reading what is before: its previous hash is taken from the entry
-  // itself, so the chain is verified from there on only. OUT_OF_RANGE when the partition ends before `from`.
+  // A place from which to read entry `from` and on without reading what is before: its previous
+  // hash is taken from the entry itself, so the chain is verified from there on only. OUT_OF_RANGE
+  // when the partition ends before `from`.
   virtual absl::StatusOr<FoldState> Seek(Partition partition, Sequence from) = 0;
 
-  // Calls `grew` with a partition soon after entries were added to it; once or more for each change, from any thread, holding no
-  // locks. Calls may be merged; a reader reads until nothing is left.
+  // Calls `grew` with a partition soon after entries were added to it; once or more for each
+  // change, from any thread, holding no locks. Calls may be merged; a reader reads until nothing is
+  // left.
   virtual std::unique_ptr<Subscription> Watch(absl::AnyInvocable<void(Partition)> grew) = 0;
 
   // How far the partition is now known to go.
   virtual absl::StatusOr<FoldState> Head(Partition partition) = 0;
 };
 
-// The whole log. Thread-safe. Callbacks run on a thread of the engine's and must not block; they post to a TaskQueue.
+// The whole log. Thread-safe. Callbacks run on a thread of the engine's and must not block; they
+// post to a TaskQueue.
 class EventLog : public LogReader {
  public:
-  // Makes the caller the only writer of the partition: earlier writers' appends do not count any more. `owner` names the caller
-  // for people (an address; nothing about a person), in kOwnerBytesMax bytes; INVALID_ARGUMENT for more. The result is the partition as it stands behind the epoch record.
+  // Makes the caller the only writer of the partition: earlier writers' appends do not count any
+  // more. `owner` names the caller for people (an address; nothing about a person), in
+  // kOwnerBytesMax bytes; INVALID_ARGUMENT for more. The result is the partition as it stands
+  // behind the epoch record.
   virtual void BeginEpoch(Partition partition, std::string owner,
                           absl::AnyInvocable<void(absl::StatusOr<FoldState>)> done) = 0;
 
-  // Appends `entries`, each made by EncodeEntry with the epoch, sequence and previous hash of this partition's chain. All or
-  // none of a call. Calls for a partition land in the order they were made; several may be under way.
+  // Appends `entries`, each made by EncodeEntry with the epoch, sequence and previous hash of this
+  // partition's chain. All or none of a call. Calls for a partition land in the order they were
+  // made; several may be under way.
   //   OK                  durable and counting
-  //   ABORTED             another owner wrote, or an earlier append of this chain failed: nothing of this call counts
-  //   RESOURCE_EXHAUSTED  the disk is full: nothing of this call counts; later calls work when there is room
+  //   ABORTED             nothing of this call counts: another owner wrote, or an earlier append of
+  //                       this chain failed
+  //   RESOURCE_EXHAUSTED  nothing of this call counts: the disk is full; later calls work when
+  //                       there is room
   //   UNAVAILABLE         unknown; begin an epoch and read to know
   virtual void Append(Partition partition, Epoch epoch, std::vector<std::string> entries,
                       absl::AnyInvocable<void(absl::Status)> done) = 0;

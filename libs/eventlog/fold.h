@@ -1,5 +1,5 @@
-// Which entries count (docs/log-format.md): a pure fold over what a partition says, in order. Every engine uses this one piece of
-// code, writers and readers alike, so all agree by construction.
+// Which entries count (docs/log-format.md): a pure fold over what a partition says, in order. Every
+// engine uses this one piece of code, writers and readers alike, so all agree by construction.
 #pragma once
 
 #include <string>
@@ -10,37 +10,42 @@
 
 namespace buurtlog::eventlog {
 
-// How far a partition has been folded. It is also the place from which a reader goes on, and what a checkpoint keeps.
+// How far a partition has been folded. It is also the place from which a reader goes on, and what a
+// checkpoint keeps.
 struct FoldState {
   Epoch epoch = 0;
-  std::string owner;      // the writer of the newest counting epoch record, as it names itself; not part of a checkpoint
+  std::string owner;  // the writer of the newest counting epoch record, as it names itself; not
+                      // part of a checkpoint
   Sequence next = 1;
-  Hash head_hash;         // hash of entry next - 1; InitialHash before the first
+  Hash head_hash;  // hash of entry next - 1; InitialHash before the first
   friend bool operator==(const FoldState&, const FoldState&) = default;
 };
 FoldState InitialFoldState(const LogIdentity& identity, Partition partition);
 
-// The checkpoint form (a serialized buurtlog.log.v1.Checkpoint). INVALID_ARGUMENT when it cannot be read.
+// The checkpoint form (a serialized buurtlog.log.v1.Checkpoint). INVALID_ARGUMENT when it cannot be
+// read.
 std::string SerializeFoldState(const FoldState& state);
 absl::StatusOr<FoldState> ParseFoldState(std::string_view bytes);
 
 enum class Verdict {
   kCounts,
   kBarrier,  // takes no sequence, no alarm
-  kVoid,     // well-formed, but a zombie's write, a doubled send or a hole after a lost one; ignored by all in the same way
+  kVoid,  // well-formed, but a zombie's write, a doubled send or a hole after a lost one; ignored
+          // by all in the same way
 };
 
 struct FoldResult {
   Verdict verdict = Verdict::kVoid;
-  // The canonical bytes: the entry as sent, except that a counting epoch record has its sequence and previous hash filled in.
-  // These bytes are what the hash is over and what log copy moves.
+  // The canonical bytes: the entry as sent, except that a counting epoch record has its sequence
+  // and previous hash filled in. These bytes are what the hash is over and what log copy moves.
   EntryView entry;
-  std::string filled;  // owns the canonical bytes where they differ from those sent; `entry` then points here
+  std::string filled;  // owns the canonical bytes where they differ from those sent; `entry` then
+                       // points here
 };
 
-// Folds one entry, as sent or canonical, into `state`. When it counts, `state` moves on. DATA_LOSS and UNIMPLEMENTED as
-// ParseEntry; INVALID_ARGUMENT when the entry names another partition. `state` is unchanged unless the verdict is kCounts.
-// `bytes` must outlive the result.
+// Folds one entry, as sent or canonical, into `state`. When it counts, `state` moves on. DATA_LOSS
+// and UNIMPLEMENTED as ParseEntry; INVALID_ARGUMENT when the entry names another partition. `state`
+// is unchanged unless the verdict is kCounts. `bytes` must outlive the result.
 absl::StatusOr<FoldResult> Fold(FoldState& state, Partition partition, std::string_view bytes);
 
 }  // namespace buurtlog::eventlog

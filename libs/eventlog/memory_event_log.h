@@ -16,13 +16,13 @@ namespace buurtlog::eventlog {
 
 // What happens to the next append (in order of injection; one fault for one append).
 enum class MemoryFault {
-  kLostAnswer,       // it lands, the caller hears UNAVAILABLE
-  kLostEntry,        // it never lands, the caller hears UNAVAILABLE
-  kLateEntry,        // the caller hears UNAVAILABLE at once; it lands at ReleaseLate()
-  kDoubledEntry,     // it lands twice; the second landing is void
-  kFencedWriter,     // another owner begins an epoch just before it lands
-  kTornBatch,        // only the first entry of the call lands; the caller hears UNAVAILABLE
-  kDiskFull,         // nothing lands, RESOURCE_EXHAUSTED
+  kLostAnswer,    // it lands, the caller hears UNAVAILABLE
+  kLostEntry,     // it never lands, the caller hears UNAVAILABLE
+  kLateEntry,     // the caller hears UNAVAILABLE at once; it lands at ReleaseLate()
+  kDoubledEntry,  // it lands twice; the second landing is void
+  kFencedWriter,  // another owner begins an epoch just before it lands
+  kTornBatch,     // only the first entry of the call lands; the caller hears UNAVAILABLE
+  kDiskFull,      // nothing lands, RESOURCE_EXHAUSTED
 };
 
 class MemoryEventLog final : public EventLog {

@@ -1,5 +1,6 @@
-// The stored bytes of a log entry: a frozen header of 64 bytes, then the body. docs/log-format.md gives them byte by byte, with
-// test vectors. The stored bytes are what is hashed; they are never encoded anew.
+// The stored bytes of a log entry: a frozen header of 64 bytes, then the body. docs/log-format.md
+// gives them byte by byte, with test vectors. The stored bytes are what is hashed; they are never
+// encoded anew.
 #pragma once
 
 #include <array>
@@ -40,17 +41,18 @@ absl::StatusOr<Hash> HashFromBytes(std::string_view bytes);
 // What is fixed when a log is made, on every engine.
 struct LogIdentity {
   Uuid log_id;
-  std::string service;             // "visits"; at most 32 bytes of a-z
-  uint32_t topic_version = 1;      // raised when a log is copied into another number of partitions
+  std::string service;         // "visits"; at most 32 bytes of a-z
+  uint32_t topic_version = 1;  // raised when a log is copied into another number of partitions
   uint32_t partitions = kPartitionsDefault;
   uint32_t record_bytes_max = kRecordBytesMax;
-  bool synthetic = false;          // holds invented people only; for ever
+  bool synthetic = false;  // holds invented people only; for ever
   friend bool operator==(const LogIdentity&, const LogIdentity&) = default;
 };
 // H(log identity, partition): the head hash of a partition that has no entries.
 Hash InitialHash(const LogIdentity& identity, Partition partition);
 
-// The stable hash of a partition key, modulo 4096: the first 4 bytes of SHA-256(key) as a big-endian number, modulo kShards.
+// The stable hash of a partition key, modulo 4096: the first 4 bytes of SHA-256(key) as a
+// big-endian number, modulo kShards.
 uint32_t ShardOf(const Uuid& partition_key);
 // The range of shards that a partition holds: partition = shard * partitions / 4096.
 Partition PartitionOf(uint32_t shard, uint32_t partitions);
@@ -61,8 +63,8 @@ struct EntryHeader {
   EntryKind kind = EntryKind::kRecord;
   Partition partition = 0;
   Epoch epoch = 0;
-  Sequence sequence = 0;   // 0 in an epoch record or barrier as sent
-  Hash previous_hash;      // zero in an epoch record or barrier as sent
+  Sequence sequence = 0;  // 0 in an epoch record or barrier as sent
+  Hash previous_hash;     // zero in an epoch record or barrier as sent
 };
 
 // A view of one entry; `bytes` and `body` point into the buffer that was parsed.
@@ -73,10 +75,11 @@ struct EntryView {
   Hash hash;  // filled in by the fold, zero before
 };
 
-// Header and body, with CRC. CHECKs that the result is at most kRecordBytesMax; callers test the size of the body first.
+// Header and body, with CRC. CHECKs that the result is at most kRecordBytesMax; callers test the
+// size of the body first.
 std::string EncodeEntry(const EntryHeader& header, std::string_view body);
-// UNIMPLEMENTED for a format or kind this release does not know (a newer release wrote it); DATA_LOSS for a bad magic, length or
-// CRC. Never guesses.
+// UNIMPLEMENTED for a format or kind this release does not know (a newer release wrote it);
+// DATA_LOSS for a bad magic, length or CRC. Never guesses.
 absl::StatusOr<EntryView> ParseEntry(std::string_view bytes);
 // hash = SHA-256(previous_hash, entry bytes).
 Hash EntryHash(const Hash& previous_hash, std::string_view bytes);

@@ -1,8 +1,10 @@
-// The sqlite engine: one folder, one machine, many readers, one writer. WAL mode with synchronous=FULL; one flusher commits the
-// waiting batches of all partitions in one transaction (group commit), so that one sync of the disk answers many callers.
+// The sqlite engine: one folder, one machine, many readers, one writer. WAL mode with
+// synchronous=FULL; one flusher commits the waiting batches of all partitions in one transaction
+// (group commit), so that one sync of the disk answers many callers.
 //
-// The folder holds: identity (what is fixed), log.db (the entries), heads (sequence and hash of each partition, written every second
-// and at a clean stop; SQLite takes a damaged end of its WAL for a crash, and the heads tell the two apart), lock.
+// The folder holds: identity (what is fixed), log.db (the entries), heads (sequence and hash of
+// each partition, written every second and at a clean stop; SQLite takes a damaged end of its WAL
+// for a crash, and the heads tell the two apart), lock.
 #pragma once
 
 #include <memory>
@@ -33,7 +35,7 @@ struct SqliteLogOptions {
 
 // What the flusher did, for metrics.
 struct FlushStats {
-  absl::Duration sync_time;   // begin to end of the transaction
+  absl::Duration sync_time;  // begin to end of the transaction
   size_t batches = 0;
   size_t entries = 0;
   size_t bytes = 0;
@@ -42,18 +44,20 @@ struct FlushStats {
 class SqliteEventLog final : public EventLog {
  public:
   // Makes a new log. ALREADY_EXISTS when the folder holds one.
-  static absl::Status Create(const LogIdentity& identity, const SqliteLogOptions& options, Files& files);
+  static absl::Status Create(const LogIdentity& identity, const SqliteLogOptions& options,
+                             Files& files);
 
-  // Opens for writing. NOT_FOUND: no log there. FAILED_PRECONDITION with reason DATA_FOLDER_IN_USE (another writer),
-  // NEWER_RELEASE (made by a later release) or NOT_SYNTHETIC. DATA_LOSS naming (partition, sequence): the tail is damaged or
-  // the head file is ahead of the log. `files` and `scheduler` outlive the log.
-  static absl::StatusOr<std::unique_ptr<SqliteEventLog>> Open(const SqliteLogOptions& options, Files& files,
-                                                              Scheduler& scheduler);
+  // Opens for writing. NOT_FOUND: no log there. FAILED_PRECONDITION with reason DATA_FOLDER_IN_USE
+  // (another writer), NEWER_RELEASE (made by a later release) or NOT_SYNTHETIC. DATA_LOSS naming
+  // (partition, sequence): the tail is damaged or the head file is ahead of the log. `files` and
+  // `scheduler` outlive the log.
+  static absl::StatusOr<std::unique_ptr<SqliteEventLog>> Open(const SqliteLogOptions& options,
+                                                              Files& files, Scheduler& scheduler);
 
-  // Opens for reading only, beside a writer in this or another process; takes no lock, changes nothing. Watch polls
-  // `PRAGMA data_version`.
-  static absl::StatusOr<std::unique_ptr<LogReader>> OpenReader(const SqliteLogOptions& options, Files& files,
-                                                               Scheduler& scheduler);
+  // Opens for reading only, beside a writer in this or another process; takes no lock, changes
+  // nothing. Watch polls `PRAGMA data_version`.
+  static absl::StatusOr<std::unique_ptr<LogReader>> OpenReader(const SqliteLogOptions& options,
+                                                               Files& files, Scheduler& scheduler);
 
   // Finishes what was handed over, writes the head file, and lets the lock go.
   ~SqliteEventLog() override;

@@ -1,7 +1,8 @@
-// What a decider is given, and how an aggregate tells the executor of its rules. A decider is a pair of pure functions beside the
-// state (ARCHITECTURE.md):
+// What a decider is given, and how an aggregate tells the executor of its rules. A decider is a
+// pair of pure functions beside the state (ARCHITECTURE.md):
 //
-//   absl::StatusOr<Events> Decide(const v1::VisitState&, const v1::CheckInRequest&, const CommandContext&);
+//   absl::StatusOr<Events> Decide(const v1::VisitState&, const v1::CheckInRequest&,
+//                                 const CommandContext&);
 //   void Evolve(v1::VisitState&, const v1::VisitEvent&);
 #pragma once
 
@@ -28,22 +29,26 @@ struct CommandContext {
   Uuid command_id;         // the idempotency key
   log::v1::Actor actor;
 
-  // The id of something this command creates: follows from the key, so that a repeat makes the same.
+  // The id of something this command creates: follows from the key, so that a repeat makes the
+  // same.
   Uuid NewId(std::string_view name) const { return DerivedUuid(command_id, name); }
 };
 
-// Names an aggregate's category, state, events and Evolve. One static object for each aggregate, lives for ever.
+// Names an aggregate's category, state, events and Evolve. One static object for each aggregate,
+// lives for ever.
 struct AggregateType {
   std::string category;  // "visit"; a-z and -, at most 32 bytes
   uint32_t evolve_version = 1;
   const google::protobuf::Message* state = nullptr;  // default instance
   const google::protobuf::Message* event = nullptr;  // default instance of the wrapper
-  void (*evolve)(google::protobuf::Message& state, const google::protobuf::Message& event) = nullptr;
+  void (*evolve)(google::protobuf::Message& state,
+                 const google::protobuf::Message& event) = nullptr;
 };
 
 template <typename State, typename Event, void (*kEvolve)(State&, const Event&)>
 AggregateType MakeAggregateType(std::string category, uint32_t evolve_version) {
-  return {std::move(category), evolve_version, &State::default_instance(), &Event::default_instance(),
+  return {std::move(category), evolve_version, &State::default_instance(),
+          &Event::default_instance(),
           [](google::protobuf::Message& state, const google::protobuf::Message& event) {
             kEvolve(static_cast<State&>(state), static_cast<const Event&>(event));
           }};

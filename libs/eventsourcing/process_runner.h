@@ -1,5 +1,6 @@
-// Runs a process: follows its sources, hands its commands to the executor, and moves its checkpoint when they are answered. Ending at
-// any moment loses nothing and doubles nothing: the commands are repeated under the same keys.
+// Runs a process: follows its sources, hands its commands to the executor, and moves its checkpoint
+// when they are answered. Ending at any moment loses nothing and doubles nothing: the commands are
+// repeated under the same keys.
 #pragma once
 
 #include <prometheus/registry.h>
@@ -17,9 +18,10 @@
 
 namespace buurtlog::eventsourcing {
 
-// Thread-safe. A refusal (FAILED_PRECONDITION, ALREADY_EXISTS, ABORTED never happens without expected versions) counts as answered
-// and is counted in a metric; UNAVAILABLE, RESOURCE_EXHAUSTED and DEADLINE_EXCEEDED are tried again with back-off; anything else parks
-// the stream, in order, like a read model does.
+// Thread-safe. A refusal (FAILED_PRECONDITION, ALREADY_EXISTS, ABORTED never happens without
+// expected versions) counts as answered and is counted in a metric; UNAVAILABLE, RESOURCE_EXHAUSTED
+// and DEADLINE_EXCEEDED are tried again with back-off; anything else parks the stream, in order,
+// like a read model does.
 class ProcessRunner {
  public:
   struct Parts {
@@ -29,8 +31,10 @@ class ProcessRunner {
     prometheus::Registry& metrics;
   };
   // Checkpoints and parked streams are kept in <folder>/<name>.db.
-  static absl::StatusOr<std::unique_ptr<ProcessRunner>> Open(const std::string& folder, std::unique_ptr<Process> process,
-                                                             std::vector<LogSource> sources, Parts parts);
+  static absl::StatusOr<std::unique_ptr<ProcessRunner>> Open(const std::string& folder,
+                                                             std::unique_ptr<Process> process,
+                                                             std::vector<LogSource> sources,
+                                                             Parts parts);
   ~ProcessRunner();
   std::string_view name() const;
   void Start();

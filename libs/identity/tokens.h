@@ -1,5 +1,6 @@
-// Bearer tokens. Today there is the built-in issuer of `--insecure-dev`: ES256-signed JWTs, for trying out on loopback only. Claims:
-// iss "buurtlog-dev", sub (person id), role, team, organisation, iat, exp, jti.
+// Bearer tokens. Today there is the built-in issuer of `--insecure-dev`: ES256-signed JWTs, for
+// trying out on loopback only. Claims: iss "buurtlog-dev", sub (person id), role, team,
+// organisation, iat, exp, jti.
 #pragma once
 
 #include <memory>
@@ -19,19 +20,21 @@ namespace buurtlog::identity {
 class TokenVerifier {
  public:
   virtual ~TokenVerifier() = default;
-  // UNAUTHENTICATED when the token is malformed, not signed by the issuer, or out of its time; the message says which, and nothing of
-  // the token's content. Verified tokens are remembered (bounded, until they expire), so a repeat costs a hash.
+  // UNAUTHENTICATED when the token is malformed, not signed by the issuer, or out of its time; the
+  // message says which, and nothing of the token's content. Verified tokens are remembered
+  // (bounded, until they expire), so a repeat costs a hash.
   virtual absl::StatusOr<Caller> Verify(std::string_view token) = 0;
 };
 
-// Issues and verifies. The key pair lives in <data>/keys/dev_issuer.pem, made at first use, so that services on one data folder accept
-// each other's tokens.
+// Issues and verifies. The key pair lives in <data>/keys/dev_issuer.pem, made at first use, so that
+// services on one data folder accept each other's tokens.
 class DevIssuer final : public TokenVerifier {
  public:
   static constexpr absl::Duration kTokenLifetime = absl::Hours(12);
   static constexpr size_t kRememberedTokensMax = 10'000;
 
-  static absl::StatusOr<std::unique_ptr<DevIssuer>> Open(const std::string& data_folder, Files& files, Clock& clock,
+  static absl::StatusOr<std::unique_ptr<DevIssuer>> Open(const std::string& data_folder,
+                                                         Files& files, Clock& clock,
                                                          Random& random);
   ~DevIssuer() override;
   std::string Issue(const Caller& caller);

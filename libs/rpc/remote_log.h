@@ -16,15 +16,17 @@ namespace buurtlog::rpc {
 // The LogService of `logs` (all outlive the service): GetIdentity, GetHeads, Watch.
 Service MakeLogService(std::vector<eventlog::LogReader*> logs, Scheduler& scheduler);
 
-// A LogReader over a channel. Read serves what has come in and never waits for the network: OK with nothing visited means that
-// nothing more has come yet, and Watch tells when it does; Head and Seek ask the other side (2 s at most). The log resumes at the last
-// entry it has and must find that entry there, so another log or a shorter one is DATA_LOSS. Destroy it before the host of an
+// A LogReader over a channel. Read serves what has come in and never waits for the network: OK with
+// nothing visited means that nothing more has come yet, and Watch tells when it does; Head and Seek
+// ask the other side (2 s at most). The log resumes at the last entry it has and must find that
+// entry there, so another log or a shorter one is DATA_LOSS. Destroy it before the host of an
 // in-process channel.
-// Entries received ahead of the reader wait in a bounded buffer for each partition; when the connection or
-// the other service goes, Read returns UNAVAILABLE and the reader reconnects with back-off and goes on from where it was. `token` gives a
-// fresh bearer token with role SERVICE. Waits up to `wait` for the identity; UNAVAILABLE when it does not come.
-absl::StatusOr<std::unique_ptr<eventlog::LogReader>> ConnectRemoteLog(std::shared_ptr<grpc::Channel> channel, std::string service,
-                                                                      absl::AnyInvocable<std::string()> token,
-                                                                      Scheduler& scheduler, absl::Duration wait);
+// Entries received ahead of the reader wait in a bounded buffer for each partition; when the
+// connection or the other service goes, Read returns UNAVAILABLE and the reader reconnects with
+// back-off and goes on from where it was. `token` gives a fresh bearer token with role SERVICE.
+// Waits up to `wait` for the identity; UNAVAILABLE when it does not come.
+absl::StatusOr<std::unique_ptr<eventlog::LogReader>> ConnectRemoteLog(
+    std::shared_ptr<grpc::Channel> channel, std::string service,
+    absl::AnyInvocable<std::string()> token, Scheduler& scheduler, absl::Duration wait);
 
 }  // namespace buurtlog::rpc

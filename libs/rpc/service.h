@@ -1,13 +1,16 @@
-// A gRPC service as its handlers see it: requests in, StatusOr<Response> out. Reactors, threads and gRPC types stay in libs/rpc.
+// A gRPC service as its handlers see it: requests in, StatusOr<Response> out. Reactors, threads and
+// gRPC types stay in libs/rpc.
 //
 //   rpc::Service service("buurtlog.visits.v1.VisitsService");
-//   service.Unary<PlanVisitRequest, PlanVisitResponse>("PlanVisit", [&](const rpc::CallContext& call, const PlanVisitRequest& request,
-//                                                                       rpc::Reply<PlanVisitResponse> reply) { ... });
+//   service.Unary<PlanVisitRequest, PlanVisitResponse>(
+//       "PlanVisit", [&](const rpc::CallContext& call, const PlanVisitRequest& request,
+//                        rpc::Reply<PlanVisitResponse> reply) { ... });
 //
-// Before a handler runs, the host has: verified the token, enforced the rpc's access rule (default is no), checked the request's form
-// against its field rules, and set a deadline. The handler never blocks; it calls `reply` once, from any thread. `request` lives until
-// then. A reply that is destroyed uncalled (a queue dropped at shutdown) answers UNAVAILABLE: whether it took effect is unknown. A
-// reply after the deadline is dropped; the caller has had DEADLINE_EXCEEDED by then.
+// Before a handler runs, the host has: verified the token, enforced the rpc's access rule (default
+// is no), checked the request's form against its field rules, and set a deadline. The handler never
+// blocks; it calls `reply` once, from any thread. `request` lives until then. A reply that is
+// destroyed uncalled (a queue dropped at shutdown) answers UNAVAILABLE: whether it took effect is
+// unknown. A reply after the deadline is dropped; the caller has had DEADLINE_EXCEEDED by then.
 #pragma once
 
 #include <google/protobuf/descriptor.h>
@@ -40,13 +43,16 @@ template <typename Response>
 class StreamWriter {
  public:
   virtual ~StreamWriter() = default;
-  // Queues one message. `written` is called when it has gone out and there is room for more (OK), or when the call has ended
-  // (CANCELLED). At most one message may wait: write the next from `written`.
+  // Queues one message. `written` is called when it has gone out and there is room for more (OK),
+  // or when the call has ended (CANCELLED). At most one message may wait: write the next from
+  // `written`.
   virtual void Write(Response response, absl::AnyInvocable<void(absl::Status)> written) = 0;
   virtual void Finish(absl::Status status) = 0;
-  // Has the caller gone, the deadline passed, or has the host begun to drain? Then stop writing and Finish.
+  // Has the caller gone, the deadline passed, or has the host begun to drain? Then stop writing and
+  // Finish.
   virtual bool ended() const = 0;
-  // Calls `ended` once when that happens, at once if it has; for a handler that waits for something else than `written`. Ask once.
+  // Calls `ended` once when that happens, at once if it has; for a handler that waits for something
+  // else than `written`. Ask once.
   virtual void OnEnd(absl::AnyInvocable<void()> ended) = 0;
 };
 
@@ -65,7 +71,8 @@ class Service {
 
   template <typename Request, typename Response>
   void ServerStream(std::string_view method,
-                    absl::AnyInvocable<void(const CallContext&, const Request&, std::shared_ptr<StreamWriter<Response>>)>
+                    absl::AnyInvocable<void(const CallContext&, const Request&,
+                                            std::shared_ptr<StreamWriter<Response>>)>
                         handler);
 
   const std::string& full_name() const { return full_name_; }

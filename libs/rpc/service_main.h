@@ -1,6 +1,7 @@
-// What every process that serves does, the executable of one service as well as `buurtlog serve`: opens the seams, the data
-// folder and the logs of the services it follows, serves until SIGTERM, drains, ends. A service says in a ServedService
-// which aggregates it has, whom it follows and how it is put together.
+// What every process that serves does, the executable of one service as well as `buurtlog serve`:
+// opens the seams, the data folder and the logs of the services it follows, serves until SIGTERM,
+// drains, ends. A service says in a ServedService which aggregates it has, whom it follows and how
+// it is put together.
 #pragma once
 
 #include <memory>
@@ -22,7 +23,8 @@ inline constexpr absl::Duration kFollowedServiceWaitMax = absl::Minutes(1);
 // Another service, whose log this one follows.
 struct FollowedService {
   std::string service;  // "teams"
-  std::string address;  // "127.0.0.1:7410"; not used when that service is served by the same process
+  std::string
+      address;  // "127.0.0.1:7410"; not used when that service is served by the same process
   void (*register_events)(eventsourcing::EventCodec&) = nullptr;
 };
 
@@ -59,12 +61,13 @@ struct Serving {
   std::string metrics_address;  // empty: none
 };
 
-// Blocks until SIGTERM or SIGINT, or gives why it could not start. Call it before any thread is started. `serving` is called
-// once, when all services are ready, on a thread of the process.
+// Blocks until SIGTERM or SIGINT, or gives why it could not start. Call it before any thread is
+// started. `serving` is called once, when all services are ready, on a thread of the process.
 absl::Status Serve(ServiceMain main, absl::AnyInvocable<void(const Serving&)> serving);
 
-// Serve for a main(): prints {"event":"serving","address":...,"metrics_address":...} as a line on standard output when ready.
-// The exit code: 0 after a clean end, 1 when it could not start, with the reason in the log.
+// Serve for a main(): prints {"event":"serving","address":...,"metrics_address":...} as a line on
+// standard output when ready. The exit code: 0 after a clean end, 1 when it could not start, with
+// the reason in the log.
 int RunService(ServiceMain main);
 
 }  // namespace buurtlog::rpc

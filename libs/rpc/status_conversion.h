@@ -1,5 +1,5 @@
-// absl::Status to grpc::Status and back, without loss: reasons as google.rpc.ErrorInfo (domain "buurtlog"), fields as
-// google.rpc.BadRequest.
+// absl::Status to grpc::Status and back, without loss: reasons as google.rpc.ErrorInfo (domain
+// "buurtlog"), fields as google.rpc.BadRequest.
 #pragma once
 
 #include <grpcpp/support/status.h>

@@ -59,12 +59,13 @@ class Statement {
 struct OpenOptions {
   bool read_only = false;
   bool create = true;
-  std::string vfs;           // empty for the default
+  std::string vfs;  // empty for the default
   int busy_timeout_ms = 5000;
 };
 
-// SQLITE_FULL is RESOURCE_EXHAUSTED, BUSY and LOCKED are UNAVAILABLE, CORRUPT and NOTADB are DATA_LOSS, CONSTRAINT is
-// ALREADY_EXISTS, CANTOPEN is NOT_FOUND, IOERR is UNAVAILABLE, anything else is INTERNAL. The message never holds bound values.
+// SQLITE_FULL is RESOURCE_EXHAUSTED, BUSY and LOCKED are UNAVAILABLE, CORRUPT and NOTADB are
+// DATA_LOSS, CONSTRAINT is ALREADY_EXISTS, CANTOPEN is NOT_FOUND, IOERR is UNAVAILABLE, anything
+// else is INTERNAL. The message never holds bound values.
 absl::Status ErrorStatus(int code, sqlite3* handle, std::string_view doing);
 
 // One connection. Not thread-safe.
@@ -77,8 +78,8 @@ class Connection {
   // One or more statements without parameters or results.
   absl::Status Execute(const std::string& sql);
   absl::StatusOr<Statement> Prepare(std::string_view sql);
-  // Prepares once and keeps it; the reference stays valid as long as the connection. Reset and with bindings cleared. A CHECK
-  // fails when `sql` is not valid SQL: it is ours.
+  // Prepares once and keeps it; the reference stays valid as long as the connection. Reset and with
+  // bindings cleared. A CHECK fails when `sql` is not valid SQL: it is ours.
   Statement& Cached(std::string_view sql);
   sqlite3* handle() { return handle_.get(); }
 
@@ -91,12 +92,15 @@ class Connection {
   absl::flat_hash_map<std::string, std::unique_ptr<Statement>> cached_;
 };
 
-// BEGIN IMMEDIATE (or BEGIN for readers) ... COMMIT; rolls back when destroyed before Commit. One at a time on a connection.
+// BEGIN IMMEDIATE (or BEGIN for readers) ... COMMIT; rolls back when destroyed before Commit. One
+// at a time on a connection.
 class Transaction {
  public:
   enum class Mode { kRead, kWrite };
   static absl::StatusOr<Transaction> Begin(Connection& connection, Mode mode);
-  Transaction(Transaction&& other) noexcept : connection_(other.connection_) { other.connection_ = nullptr; }
+  Transaction(Transaction&& other) noexcept : connection_(other.connection_) {
+    other.connection_ = nullptr;
+  }
   Transaction& operator=(Transaction&&) = delete;
   ~Transaction();
   absl::Status Commit();

@@ -1,7 +1,9 @@
-// Given events, when a command, then events or a refusal: the form of every test of rules. Header only; for tests.
+// Given events, when a command, then events or a refusal: the form of every test of rules. Header
+// only; for tests.
 //
 //   constexpr auto kDecide = [](const auto&... arguments) { return Decide(arguments...); };
-//   using Scenario = eventsourcing::testing::Scenario<VisitState, VisitEvent, Evolve, decltype(kDecide)>;
+//   using Scenario =
+//       eventsourcing::testing::Scenario<VisitState, VisitEvent, Evolve, decltype(kDecide)>;
 //
 //   Scenario()
 //       .Given({R"pb(planned { ... })pb"})
@@ -39,8 +41,8 @@ struct DeciderOfArguments {
   }
 };
 
-// `kEvolve` is the aggregate's Evolve. `Decider` calls its Decide: a type of the test's own, because messages stand in the
-// namespace `v1` and so do not lead the compiler to the rules.
+// `kEvolve` is the aggregate's Evolve. `Decider` calls its Decide: a type of the test's own,
+// because messages stand in the namespace `v1` and so do not lead the compiler to the rules.
 template <typename State, typename Event, void (*kEvolve)(State&, const Event&),
           typename Decider = DeciderOfArguments>
 class Scenario {
@@ -67,8 +69,8 @@ class Scenario {
     return *this;
   }
 
-  // The same with a decider that is named, for commands without facts: argument-dependent lookup looks only in the
-  // namespaces of the arguments, which are those of the messages then.
+  // The same with a decider that is named, for commands without facts: argument-dependent lookup
+  // looks only in the namespaces of the arguments, which are those of the messages then.
   template <typename Request>
   Scenario& WhenDecidedBy(absl::StatusOr<std::vector<Event>> (*decide)(const State&, const Request&,
                                                                        const CommandContext&),
@@ -82,8 +84,11 @@ class Scenario {
     ASSERT_TRUE(result_.ok()) << result_.status();
     ASSERT_EQ(result_->size(), events.size());
     for (size_t i = 0; i < events.size(); ++i) {
-      EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals((*result_)[i], Proto<Event>(events[i])))
-          << "event " << i << " is\n" << (*result_)[i].DebugString() << "and not\n" << events[i];
+      EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals((*result_)[i],
+                                                                     Proto<Event>(events[i])))
+          << "event " << i << " is\n"
+          << (*result_)[i].DebugString() << "and not\n"
+          << events[i];
     }
   }
   void ThenNothing() { Then({}); }
