@@ -35,12 +35,12 @@ TEST(CloneAndBuildTest, OPS_01_AFreshCloneBuildsWithTheDocumentedCommandsAndWith
     EXPECT_TRUE(absl::StrContains(*readme, command));
     run({"bash", "-n", absl::StrCat(clone, "/", command)}, absl::Seconds(10));
   }
-  run({"cmake", "-S", clone, "-B", absl::StrCat(clone, "/build/dev"), "-G", "Ninja",
-       "-DCMAKE_BUILD_TYPE=Dev"},
+  // As ./run builds it: the release preset optimises more than ./test does, and so warns of more.
+  const std::string build = absl::StrCat(clone, "/build/release");
+  run({"cmake", "-S", clone, "-B", build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release"},
       absl::Minutes(2));
-  run({"cmake", "--build", absl::StrCat(clone, "/build/dev"), "--target", "buurtlog"},
-      absl::Minutes(14));
-  run({absl::StrCat(clone, "/build/dev/bin/buurtlog"), "--help"}, absl::Seconds(10));
+  run({"cmake", "--build", build, "--target", "buurtlog"}, absl::Minutes(25));
+  run({absl::StrCat(build, "/bin/buurtlog"), "--help"}, absl::Seconds(10));
   // With the compiler's cache as this machine has it; ./test prints the time of the whole.
   std::cout << "OPS-01: clone, configure and build: " << absl::ToInt64Seconds(absl::Now() - begin)
             << " s\n";
