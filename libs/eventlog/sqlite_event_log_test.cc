@@ -4,18 +4,23 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/blocking_counter.h"
 #include "libs/base/refusal.h"
+#include "libs/base/scheduler.h"
+#include "libs/eventlog/sqlite_log_file.h"
 #include "libs/eventlog/sqlite_log_flusher.h"
 #include "libs/eventlog/testing/sqlite_log_fixture.h"
 
 namespace buurtlog::eventlog::testing {
 namespace {
 
+using ::testing::Each;
 using ::testing::HasSubstr;
 
 TEST_F(SqliteEventLogTest, WhatWasAppendedIsThereAfterReopening) {
@@ -247,6 +252,33 @@ TEST_F(SqliteEventLogTest, AReaderFarBehindReadsFromTheDiskAndThenFromMemory) {
   EXPECT_EQ(ReadOn(*log_, 2, at, &records), absl::OkStatus());
   EXPECT_EQ(records, 40000);
   EXPECT_EQ(at, state);
+}
+
+TEST_F(SqliteEventLogTest, MoreReadersThanConnectionsAreKeptReadAtOnce) {
+  constexpr size_t kReaders = 3 * kIdleReadersMax;
+  constexpr int kTimes = 100;
+  CreateAndFill(200);
+  ASSERT_EQ(Open(), absl::OkStatus());
+  std::vector<absl::Status> outcomes(kReaders);
+  std::vector<int> records(kReaders);
+  {
+    const std::unique_ptr<Scheduler> threads = NewThreadPoolScheduler();
+    std::vector<std::unique_ptr<TaskQueue>> queues;
+    absl::BlockingCounter left(kReaders);
+    for (size_t reader = 0; reader < kReaders; ++reader) {
+      queues.push_back(threads->NewQueue("reader", QueueKind::kBlocking));
+      queues.back()->Post([&, reader] {
+        for (int i = 0; i < kTimes; ++i) {
+          FoldState at = Start(1);
+          outcomes[reader].Update(ReadOn(*log_, 1, at, &records[reader]));
+        }
+        left.DecrementCount();
+      });
+    }
+    left.Wait();
+  }
+  EXPECT_THAT(outcomes, Each(absl::OkStatus()));
+  EXPECT_THAT(records, Each(200 * kTimes));
 }
 
 TEST_F(SqliteEventLogTest, AReaderBesideTheWriterSeesEntriesAndIsWoken) {

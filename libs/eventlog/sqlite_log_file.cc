@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "libs/base/absl_view.h"
 #include "libs/base/check.h"
@@ -230,7 +229,6 @@ absl::Status LogFileReader::ReadRows(Partition partition, Sequence from, Sequenc
   // A connection that met an error is not used again.
   ABSL_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Take());
   sqlite::Statement& range = session->range;
-  const absl::Cleanup reset = [&range] { range.Reset(); };
   range.Bind(1, PositionOf(partition, from)).Bind(2, PositionOf(partition, end));
   while (rows.rows.empty() ||
          (rows.rows.size() < limits.entries_max && rows.bytes.size() < limits.bytes_max)) {
