@@ -329,6 +329,22 @@ TEST_F(VisitsServiceTest, AMalformedFieldIsNamed) {
   EXPECT_EQ(BadField(&Stub::RecordUnplannedVisit, unplanned), "report");
 }
 
+// As many as a sheet may show.
+TEST_F(VisitsServiceTest, ADayOf200VisitsIsConfirmedInOneCall) {
+  type::v1::Receipt last;
+  for (int i = 0; i < 200; ++i) last = Plan(absl::Minutes(-200 + i)).receipt();
+  const v1::GetDaySheetResponse sheet = Sheet(last);
+  ASSERT_EQ(sheet.visits_size(), 200);
+  v1::ConfirmDayRequest request = ConfirmRequest(sheet);
+  const auto confirmed = region_.Get(&Stub::ConfirmDay, request);
+  ASSERT_EQ(confirmed.visits_size(), 200);
+  for (const v1::ConfirmedVisit& visit : confirmed.visits()) {
+    EXPECT_TRUE(visit.result().has_receipt()) << visit.ShortDebugString();
+  }
+  *request.add_visits() = request.visits(0);
+  EXPECT_EQ(BadField(&Stub::ConfirmDay, request), "visits");
+}
+
 TEST_F(VisitsServiceTest, AMalformedConfirmedDayIsRefusedAsAWhole) {
   v1::GetDaySheetResponse sheet;
   v1::Visit& visit = *sheet.add_visits();
