@@ -2,8 +2,10 @@
 
 #include <google/protobuf/timestamp.pb.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <iterator>
 #include <limits>
 #include <optional>
 #include <string_view>
@@ -38,19 +40,47 @@ constexpr int64_t kTimestampSecondsMax = 253402300799;  // the year 9999
 constexpr int32_t kNanosMax = 999'999'999;
 constexpr size_t kDateLength = 10;
 
-// Not well-formed UTF-8, or a control character (C0, DEL, C1) other than line break and tab:
-// nothing.
-std::optional<size_t> CountCharacters(std::string_view text) {
-  size_t characters = 0;
+struct Characters {
+  size_t count = 0;
+  bool blank = true;  // nothing of it can be seen
+};
+
+// White space as Unicode has it, and what has no width. `character` is one of two or three bytes.
+bool IsBlankCharacter(std::string_view character) {
+  static constexpr std::string_view kBlank[] = {
+      "\xc2\xa0",      // no-break space
+      "\xe1\x9a\x80",  // Ogham space mark
+      "\xe2\x80\xa8",  // line separator
+      "\xe2\x80\xa9",  // paragraph separator
+      "\xe2\x80\xaf",  // narrow no-break space
+      "\xe2\x81\x9f",  // medium mathematical space
+      "\xe2\x81\xa0",  // word joiner
+      "\xe3\x80\x80",  // ideographic space
+      "\xef\xbb\xbf",  // zero width no-break space
+  };
+  // U+2000 to U+200D: spaces of many widths, joiners without any.
+  const bool of_the_spaces = character.size() == 3 && character.substr(0, 2) == "\xe2\x80" &&
+                             static_cast<uint8_t>(character[2]) <= 0x8d;
+  return of_the_spaces ||
+         std::find(std::begin(kBlank), std::end(kBlank), character) != std::end(kBlank);
+}
+
+// Not well-formed UTF-8, or a control character (C0, DEL, C1): nothing. Line break and tab are
+// none where the text has `lines`.
+std::optional<Characters> CountCharacters(std::string_view text, bool lines) {
+  Characters characters;
   while (!text.empty()) {
     const size_t length = Utf8Length(text);
     if (length == 0) return std::nullopt;
     const auto first = static_cast<uint8_t>(text[0]);
-    const bool c0 = length == 1 && first < 0x20 && first != '\n' && first != '\r' && first != '\t';
+    const bool of_lines = first == '\n' || first == '\r' || first == '\t';
+    const bool c0 = length == 1 && first < 0x20 && !(lines && of_lines);
     const bool c1 = length == 2 && first == 0xc2 && static_cast<uint8_t>(text[1]) < 0xa0;
     if (c0 || first == 0x7f || c1) return std::nullopt;
+    characters.blank = characters.blank &&
+                       (length == 1 ? first <= 0x20 : IsBlankCharacter(text.substr(0, length)));
     text.remove_prefix(length);
-    ++characters;
+    ++characters.count;
   }
   return characters;
 }
@@ -218,8 +248,6 @@ class FormChecker {
         std::string scratch;
         const std::string& text =
             reflection.GetRepeatedStringReference(message, descriptor, i, &scratch);
-        // An item that is there but empty says as little as a missing one.
-        if (text.empty() && field.rule.required()) return Wrong(field, "is missing");
         return CheckText(field, text);
       }
       case FieldDescriptor::CPPTYPE_ENUM:
@@ -281,13 +309,17 @@ class FormChecker {
     const type::v1::FieldRule& rule = field.rule;
     const uint32_t characters_max =
         rule.characters_max() == 0 ? kCharactersMaxDefault : rule.characters_max();
-    const std::optional<size_t> characters = CountCharacters(text);
+    const std::optional<Characters> characters =
+        CountCharacters(text, characters_max > kOneLineCharactersMax);
     if (!characters.has_value()) {
       return Wrong(field, "is not valid UTF-8 or holds control characters");
     }
-    if (*characters > characters_max) {
+    if (characters->count > characters_max) {
       return Wrong(field, absl::StrCat("is longer than ", characters_max, " characters"));
     }
+    // In a list an item that says nothing need not be there.
+    const bool must_speak = rule.required() || field.descriptor->is_repeated();
+    if (must_speak && characters->blank) return Wrong(field, "is blank");
     if (text.empty()) return std::nullopt;
     if (rule.uuid_v7() && !IsUuid(text, true)) return Wrong(field, "is not a UUID of version 7");
     if (rule.uuid() && !IsUuid(text, false)) return Wrong(field, "is not a UUID");

@@ -195,6 +195,15 @@ constexpr char kProto[] = R"pb(
       type_name: ".form.Member"
       label: LABEL_OPTIONAL
     }
+    field {
+      name: "story"
+      number: 19
+      type: TYPE_STRING
+      label: LABEL_OPTIONAL
+      options {
+        [buurtlog.type.v1.field_rule] { characters_max: 201 }
+      }
+    }
     oneof_decl { name: "_some" }
   }
   message_type {
@@ -294,7 +303,6 @@ TEST_F(RequestValidatorTest, TextHasALimitInCharactersNotBytes) {
 }
 
 TEST_F(RequestValidatorTest, TextIsUtf8WithoutControlCharacters) {
-  ExpectRight(R"(plain: 'one\r\n\ttwo')");
   for (const char* bad : {R"(\x01)", R"(\0)", R"(\x7f)", R"(\x1b[0m)", R"(\xc2\x85)"}) {
     ExpectWrong(absl::StrCat("plain: 'a", bad, "'"), "plain",
                 "is not valid UTF-8 or holds control characters");
@@ -308,6 +316,27 @@ TEST_F(RequestValidatorTest, TextIsUtf8WithoutControlCharacters) {
                                      bad);
     EXPECT_EQ(StatusField(ValidateForm(*form)), "plain");
   }
+}
+
+TEST_F(RequestValidatorTest, OnlyALongTextHasLinesAndTabs) {
+  ExpectRight(R"(story: 'one\r\n\ttwo')");
+  for (const char* bad : {R"(\t)", R"(\n)", R"(\r)"}) {
+    ExpectWrong(absl::StrCat("plain: 'a", bad, "b'"), "plain",
+                "is not valid UTF-8 or holds control characters");
+  }
+  ExpectWrong(R"(story: 'a\x0b')", "story", "is not valid UTF-8 or holds control characters");
+}
+
+TEST_F(RequestValidatorTest, WhatMustBeThereIsMoreThanWhiteSpace) {
+  for (const char* blank : {" ", "  ", "\u00a0", "\u1680", "\u2000\u200a", "\u2028 \u2029",
+                            "\u202f\u205f\u3000", "\u200b\ufeff", "\u2060"}) {
+    EXPECT_EQ(StatusField(Check("Form", absl::StrCat("must: '", blank, "'"))), "must") << blank;
+    ExpectRight(absl::StrCat("plain: '", blank, "'"));
+    ExpectWrong(absl::StrCat("words: ['one', '", blank, "']"), "words[1]", "is blank");
+  }
+  EXPECT_EQ(Check("Form", "must: ' x '"), absl::OkStatus());
+  EXPECT_EQ(Check("Form", "must: '\u3001'"), absl::OkStatus());
+  ExpectWrong("words: ['one', '']", "words[1]", "is blank");
 }
 
 TEST_F(RequestValidatorTest, AUuidIsAUuid) {

@@ -352,6 +352,27 @@ TEST_F(ClientsServiceTest, APositionOfAServiceThatIsNotFollowedIsNamed) {
       "header.min_position[1].service");
 }
 
+TEST_F(ClientsServiceTest, WhatIsBlankIsMissing) {
+  const char* const kBlank = " \u00a0";
+  EXPECT_EQ(FieldNamed([=](auto& r) { r.set_given_name(kBlank); }), "given_name");
+  EXPECT_EQ(FieldNamed([=](auto& r) { r.set_family_name(kBlank); }), "family_name");
+  EXPECT_EQ(FieldNamed([=](auto& r) { r.mutable_contact_persons(0)->set_name(kBlank); }),
+            "contact_persons[0].name");
+  EXPECT_EQ(FieldNamed([=](auto& r) { r.add_wishes(kBlank); }), "wishes[1]");
+  EXPECT_EQ(FieldNamed([](auto& r) { r.set_wishes(0, ""); }), "wishes[0]");
+  EXPECT_EQ(FieldNamed([](auto& r) { r.set_family_name("Vos\t"); }), "family_name");
+}
+
+TEST_F(ClientsServiceTest, AWishMayHaveLinesAndThereMayBeNone) {
+  v1::TakeClientInRequest request = Intake();
+  request.set_wishes(0, "to walk:\n\tto church\n");
+  EXPECT_TRUE(Call(request).ok());
+  request = Intake();
+  request.set_bsn("999900018");
+  request.clear_wishes();
+  EXPECT_TRUE(Call(request).ok());
+}
+
 TEST_F(ClientsServiceTest, ACommandWaitsForTheTeamItNames) {
   v1::TakeClientInRequest request = Intake();
   // Nobody will ever write as far as this, so the wait ends with the deadline and nothing is

@@ -263,6 +263,14 @@ TEST_F(TeamsServiceTest, APositionOfAServiceThatIsNotFollowedIsNamed) {
       "header.min_position[0].service");
 }
 
+TEST_F(TeamsServiceTest, ANameIsMoreThanWhiteSpaceOnOneLine) {
+  for (const char* name : {" ", "\t", " \n ", "\u00a0", "\u3000 \u2003", "Ann\ta", "An\nna"}) {
+    EXPECT_EQ(FieldNamed([name](auto& r) { r.set_name(name); }), "name") << name;
+    EXPECT_EQ(FieldNamed([name](auto& r) { r.mutable_members(1)->set_name(name); }),
+              "members[1].name");
+  }
+}
+
 TEST_F(TeamsServiceTest, TheLongestNameOfManyCharactersIsTaken) {
   v1::FormTeamRequest form = Form(1);
   std::string name;
