@@ -111,8 +111,13 @@ absl::Status ApplyHeader(const type::v1::CommandHeader& header, Command& command
   }
   command.idempotency_key = *key;
   if (header.has_occurred_at()) {
+    // The year 2000. Nothing of this record is older; a clock that was never set says 1970.
+    constexpr int64_t kOccurredAtSecondsMin = 946'684'800;
     ABSL_ASSIGN_OR_RETURN(command.occurred_at,
                           CheckedTime(header.occurred_at(), "header.occurred_at"));
+    if (header.occurred_at().seconds() < kOccurredAtSecondsMin) {
+      return InvalidField("header.occurred_at", "is before the year 2000");
+    }
   }
   if (header.has_device_time()) {
     ABSL_ASSIGN_OR_RETURN(command.device_time,

@@ -353,18 +353,28 @@ TEST_F(CommandExecutorTest, MetricsCountOutcomesAndEvents) {
 TEST(ApplyHeaderTest, AHeaderFillsTheCommand) {
   type::v1::CommandHeader header;
   header.set_idempotency_key("01890000-0000-7000-8000-000000000001");
-  header.mutable_occurred_at()->set_seconds(5);
+  header.mutable_occurred_at()->set_seconds(946'684'800);
   header.set_expected_version(0);
   header.set_validate_only(true);
   Command command;
   ASSERT_TRUE(ApplyHeader(header, command).ok());
-  EXPECT_EQ(command.occurred_at, absl::FromUnixSeconds(5));
+  EXPECT_EQ(command.occurred_at, absl::FromUnixSeconds(946'684'800));
   EXPECT_EQ(command.expected_version, 0u);
   EXPECT_TRUE(command.validate_only);
   header.mutable_device_time()->set_nanos(-1);
   EXPECT_EQ(StatusField(ApplyHeader(header, command)), "header.device_time");
   header.set_idempotency_key("01890000-0000-4000-8000-000000000001");
   EXPECT_EQ(StatusField(ApplyHeader(header, command)), "header.idempotency_key");
+}
+
+TEST(ApplyHeaderTest, NothingHappenedBeforeTheYear2000) {
+  type::v1::CommandHeader header;
+  header.set_idempotency_key("01890000-0000-7000-8000-000000000001");
+  Command command;
+  for (const int64_t seconds : {int64_t{-62'135'596'800}, int64_t{0}, int64_t{946'684'799}}) {
+    header.mutable_occurred_at()->set_seconds(seconds);
+    EXPECT_EQ(StatusField(ApplyHeader(header, command)), "header.occurred_at") << seconds;
+  }
 }
 
 }  // namespace

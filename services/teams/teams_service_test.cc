@@ -271,6 +271,12 @@ TEST_F(TeamsServiceTest, ANameIsMoreThanWhiteSpaceOnOneLine) {
   }
 }
 
+TEST_F(TeamsServiceTest, ACommandFromBefore2000IsMalformed) {
+  EXPECT_EQ(
+      FieldNamed([](auto& r) { r.mutable_header()->mutable_occurred_at()->set_seconds(86'400); }),
+      "header.occurred_at");
+}
+
 TEST_F(TeamsServiceTest, TheLongestNameOfManyCharactersIsTaken) {
   v1::FormTeamRequest form = Form(1);
   std::string name;

@@ -345,6 +345,23 @@ TEST_F(VisitsServiceTest, ADayOf200VisitsIsConfirmedInOneCall) {
   EXPECT_EQ(BadField(&Stub::ConfirmDay, request), "visits");
 }
 
+TEST_F(VisitsServiceTest, AVisitIsOfOurTime) {
+  const auto reason = [](const auto& response) {
+    return StatusReason(response.status()).value_or(response.status().ToString());
+  };
+  for (const int64_t seconds : {int64_t{-62'135'596'800}, int64_t{-86'400}, int64_t{0}}) {
+    v1::PlanVisitRequest plan = PlanRequest({});
+    plan.mutable_starts_at()->set_seconds(seconds);
+    EXPECT_EQ(reason(region_.Call(&Stub::PlanVisit, plan)), "CARE_NOT_STARTED") << seconds;
+    v1::RecordUnplannedVisitRequest unplanned = UnplannedRequest({});
+    unplanned.mutable_starts_at()->set_seconds(seconds);
+    EXPECT_EQ(reason(region_.Call(&Stub::RecordUnplannedVisit, unplanned)), "CARE_NOT_STARTED");
+  }
+  v1::PlanVisitRequest plan = PlanRequest({});
+  plan.mutable_starts_at()->set_seconds(253'402'300'799);
+  EXPECT_EQ(reason(region_.Call(&Stub::PlanVisit, plan)), "VISIT_TOO_FAR_AHEAD");
+}
+
 TEST_F(VisitsServiceTest, AMalformedConfirmedDayIsRefusedAsAWhole) {
   v1::GetDaySheetResponse sheet;
   v1::Visit& visit = *sheet.add_visits();

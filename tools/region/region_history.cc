@@ -82,6 +82,8 @@ Commands History::FormTeams() {
     request.set_name(team.name);
     auto facts = std::make_shared<visits::ClientFacts>();
     facts->team_id = team.id.ToString();
+    // The history begins in the middle of things: its clients and nurses have always been here.
+    facts->care_started_at = absl::InfinitePast();
     const uint64_t members = kNursesMin + RandomBelow(random_, kNursesMax - kNursesMin + 1);
     for (uint64_t n = 0; n < members; ++n) {
       Nurse nurse;

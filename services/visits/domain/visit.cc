@@ -61,6 +61,9 @@ absl::Status RequireClient(const ClientFacts& client) {
 }
 
 absl::Status RequireCareAt(const ClientFacts& client, absl::Time starts_at) {
+  if (starts_at < client.care_started_at - kBeforeRecordMax) {
+    return Refuse("CARE_NOT_STARTED", "the client's care had not started by then");
+  }
   if (starts_at < client.care_ended_at) return absl::OkStatus();
   return Refuse("CARE_ENDED", "the client's care had ended by then");
 }
@@ -69,7 +72,10 @@ absl::Status RequireCareAt(const ClientFacts& client, absl::Time starts_at) {
 absl::Status RequireMember(const ClientFacts& client, const std::string& person_id,
                            absl::Time starts_at) {
   for (const TeamMember& member : client.members) {
-    if (member.person_id == Id(person_id) && starts_at < member.ended_at) return absl::OkStatus();
+    if (member.person_id == Id(person_id) && starts_at >= member.joined_at - kBeforeRecordMax &&
+        starts_at < member.ended_at) {
+      return absl::OkStatus();
+    }
   }
   return Refuse("NURSE_NOT_IN_TEAM", "the nurse is not a member of the client's team");
 }
@@ -77,6 +83,11 @@ absl::Status RequireMember(const ClientFacts& client, const std::string& person_
 absl::Status RequireBegun(absl::Time starts_at, const CommandContext& context) {
   if (starts_at <= context.now + kClockToleranceMax) return absl::OkStatus();
   return Refuse("VISIT_IN_FUTURE", "the visit has not begun yet");
+}
+
+absl::Status RequireNear(absl::Time starts_at, const CommandContext& context) {
+  if (starts_at <= context.now + kPlanAheadMax) return absl::OkStatus();
+  return Refuse("VISIT_TOO_FAR_AHEAD", "a visit is planned at most two years ahead");
 }
 
 absl::Status RequireNewestRecording(const v1::VisitState& visit, const std::string& recording_id) {
@@ -167,6 +178,7 @@ absl::StatusOr<Events> Decide(const v1::VisitState& visit, const v1::PlanVisitRe
   const absl::Time starts_at = TimeOf(command.starts_at());
   ABSL_RETURN_IF_ERROR(RequireNew(visit));
   ABSL_RETURN_IF_ERROR(RequireClient(client));
+  ABSL_RETURN_IF_ERROR(RequireNear(starts_at, context));
   ABSL_RETURN_IF_ERROR(RequireCareAt(client, starts_at));
   ABSL_RETURN_IF_ERROR(RequireMember(client, command.nurse_id(), starts_at));
   v1::VisitEvent event;

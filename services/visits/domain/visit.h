@@ -21,15 +21,24 @@ using Events = std::vector<v1::VisitEvent>;
 inline constexpr uint32_t kEvolveVersion = 1;
 // A visit is recorded when it has begun; a nurse's watch may run ahead of ours by this much.
 inline constexpr absl::Duration kClockToleranceMax = absl::Minutes(5);
+// Care goes before paper: a visit may begin this long before the record says that care of the
+// client began, or that the nurse joined the team.
+inline constexpr absl::Duration kBeforeRecordMax = absl::Hours(30 * 24);
+// Two years, of which one may be a leap year. Whatever is planned further ahead is a slip of the
+// pen.
+inline constexpr absl::Duration kPlanAheadMax = absl::Hours(731 * 24);
 
+// One stay in the team; who came back has another.
 struct TeamMember {
   std::string person_id;  // 36 characters, lower case
+  absl::Time joined_at = absl::InfinitePast();
   absl::Time ended_at = absl::InfiniteFuture();
 };
 
 // What a rule needs to know of a client, from the care register.
 struct ClientFacts {
   std::string team_id;  // empty: there is no such client
+  absl::Time care_started_at = absl::InfinitePast();
   absl::Time care_ended_at = absl::InfiniteFuture();
   std::vector<TeamMember> members;  // of the client's team, former ones included
 };

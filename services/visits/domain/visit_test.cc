@@ -89,6 +89,70 @@ TEST(PlanVisitTest, WhoHasLeftTheTeamIsNotInTheTeam) {
       .ThenRefused("NURSE_NOT_IN_TEAM");
 }
 
+TEST(PlanVisitTest, APlanIsAtMostTwoYearsAhead) {
+  const int64_t max = absl::ToInt64Seconds(kPlanAheadMax);
+  VisitScenario()
+      .When<v1::PlanVisitRequest>(Plan(absl::StrCat("nurse_id: 'anna' ", At("starts_at", max + 1))),
+                                  InCare())
+      .ThenRefused("VISIT_TOO_FAR_AHEAD");
+  const absl::StatusOr<Events> planned = [max] {
+    v1::PlanVisitRequest request;
+    request.set_nurse_id("anna");
+    request.mutable_starts_at()->set_seconds(kNow + max);
+    CommandContext context;
+    context.now = absl::FromUnixSeconds(kNow);
+    return Decide(v1::VisitState(), request, InCare(), context);
+  }();
+  EXPECT_TRUE(planned.ok()) << planned.status();
+}
+
+// Care began a day ago and so did Anna; what was done up to 30 days earlier is recorded late.
+TEST(VisitBeforeTheRecordTest, ThirtyDaysBeforeCareAndMembershipAreTaken) {
+  ClientFacts facts = InCare();
+  const int64_t began = -86'400;
+  const int64_t earliest = began - absl::ToInt64Seconds(kBeforeRecordMax);
+  facts.care_started_at = absl::FromUnixSeconds(kNow + began);
+  facts.members = {{"anna", absl::FromUnixSeconds(kNow + began)}, {"bert"}};
+  const auto plan = [](const std::string& nurse, int64_t at) {
+    return Plan(absl::StrCat("nurse_id: '", nurse, "' ", At("starts_at", at)));
+  };
+  VisitScenario()
+      .When<v1::PlanVisitRequest>(plan("anna", earliest), facts)
+      .Then({absl::StrCat("planned { visit_id: '", kNewVisit,
+                          "' client_id: 'client' team_id: 'team' nurse_id: 'anna' ",
+                          At("starts_at", earliest), "duration_minutes: 30 }")});
+  VisitScenario()
+      .When<v1::PlanVisitRequest>(plan("bert", earliest - 1), facts)
+      .ThenRefused("CARE_NOT_STARTED");
+  VisitScenario()
+      .When<v1::RecordUnplannedVisitRequest>(plan("bert", earliest - 1), facts)
+      .ThenRefused("CARE_NOT_STARTED");
+  facts.care_started_at = absl::InfinitePast();
+  VisitScenario()
+      .When<v1::PlanVisitRequest>(plan("anna", earliest - 1), facts)
+      .ThenRefused("NURSE_NOT_IN_TEAM");
+  VisitScenario()
+      .When<v1::RecordUnplannedVisitRequest>(plan("anna", earliest - 1), facts)
+      .ThenRefused("NURSE_NOT_IN_TEAM");
+}
+
+TEST(VisitBeforeTheRecordTest, WhoWasAwayInBetweenIsNotInTheTeamThen) {
+  ClientFacts facts = InCare();
+  const auto days_ago = [](int days) { return absl::FromUnixSeconds(kNow - days * 86'400); };
+  facts.members = {{"anna", days_ago(400), days_ago(300)}, {"anna", days_ago(100)}};
+  const auto plan = [](int64_t days) {
+    return Plan(absl::StrCat("nurse_id: 'anna' ", At("starts_at", -days * 86'400)));
+  };
+  VisitScenario().When<v1::PlanVisitRequest>(plan(200), facts).ThenRefused("NURSE_NOT_IN_TEAM");
+  for (const int64_t days : {350, 50}) {
+    VisitScenario()
+        .When<v1::PlanVisitRequest>(plan(days), facts)
+        .Then({absl::StrCat("planned { visit_id: '", kNewVisit,
+                            "' client_id: 'client' team_id: 'team' nurse_id: 'anna' ",
+                            At("starts_at", -days * 86'400), "duration_minutes: 30 }")});
+  }
+}
+
 std::string Confirm(const std::string& nurse, int64_t from, int64_t to) {
   return absl::StrCat("visit_id: '", kVisit, "' client_id: 'client' nurse_id: '", nurse, "' ",
                       At("day_begins_at", from), At("day_ends_at", to));

@@ -19,25 +19,25 @@ const Uuid kAnna = TestId(0x31);
 
 const absl::Time kNow = absl::FromUnixSeconds(1'760'000'000);
 
-void AddTeamEvent(History& history, const Uuid& team, const teams::v1::TeamEvent& event) {
-  history.Add<teams::v1::TeamEvent>({"teams", "team", team, team}, kNow,
-                                    {event.ShortDebugString()});
+void AddTeamEvent(History& history, const Uuid& team, const teams::v1::TeamEvent& event,
+                  absl::Time at) {
+  history.Add<teams::v1::TeamEvent>({"teams", "team", team, team}, at, {event.ShortDebugString()});
 }
 void AddClientEvent(History& history, const Uuid& client, const clients::v1::ClientEvent& event) {
   history.Add<clients::v1::ClientEvent>({"clients", "client", client, client}, kNow,
                                         {event.ShortDebugString()});
 }
-void Join(History& history, const Uuid& team, const Uuid& person) {
+void Join(History& history, const Uuid& team, const Uuid& person, absl::Time at = kNow) {
   teams::v1::TeamEvent event;
   event.mutable_member_joined()->set_team_id(team.ToString());
   event.mutable_member_joined()->set_person_id(person.ToString());
-  AddTeamEvent(history, team, event);
+  AddTeamEvent(history, team, event, at);
 }
-void Leave(History& history, const Uuid& team, const Uuid& person) {
+void Leave(History& history, const Uuid& team, const Uuid& person, absl::Time at = kNow) {
   teams::v1::TeamEvent event;
   event.mutable_membership_ended()->set_team_id(team.ToString());
   event.mutable_membership_ended()->set_person_id(person.ToString());
-  AddTeamEvent(history, team, event);
+  AddTeamEvent(history, team, event, at);
 }
 void TakeIn(History& history, const Uuid& client, const Uuid& team) {
   clients::v1::ClientEvent event;
@@ -63,14 +63,16 @@ TEST(CareRegisterTest, AClientTakenInHasATeamWithItsMembers) {
   History history;
   teams::v1::TeamEvent formed;
   formed.mutable_team_formed();
-  AddTeamEvent(history, kTeam, formed);
+  AddTeamEvent(history, kTeam, formed, kNow);
   Join(history, kTeam, kAnna);
   TakeIn(history, kClient, kTeam);
   const ClientFacts facts = Facts(history, kClient);
   EXPECT_EQ(facts.team_id, kTeam.ToString());
+  EXPECT_EQ(facts.care_started_at, kNow);
   EXPECT_EQ(facts.care_ended_at, absl::InfiniteFuture());
   ASSERT_EQ(facts.members.size(), 1u);
   EXPECT_EQ(facts.members[0].person_id, kAnna.ToString());
+  EXPECT_EQ(facts.members[0].joined_at, kNow);
   EXPECT_EQ(facts.members[0].ended_at, absl::InfiniteFuture());
 }
 
@@ -99,6 +101,21 @@ TEST(CareRegisterTest, WhoComesBackIsInTheTeamAgain) {
   const ClientFacts facts = Facts(history, kClient);
   ASSERT_EQ(facts.members.size(), 1u);
   EXPECT_EQ(facts.members[0].ended_at, absl::InfiniteFuture());
+}
+
+TEST(CareRegisterTest, EachStayInATeamIsRememberedWithItsTimes) {
+  History history;
+  const absl::Duration year = absl::Hours(365 * 24);
+  Join(history, kTeam, kAnna, kNow - 3 * year);
+  Leave(history, kTeam, kAnna, kNow - 2 * year);
+  Join(history, kTeam, kAnna, kNow - year);
+  TakeIn(history, kClient, kTeam);
+  const ClientFacts facts = Facts(history, kClient);
+  ASSERT_EQ(facts.members.size(), 2u);
+  EXPECT_EQ(facts.members[0].joined_at, kNow - 3 * year);
+  EXPECT_EQ(facts.members[0].ended_at, kNow - 2 * year);
+  EXPECT_EQ(facts.members[1].joined_at, kNow - year);
+  EXPECT_EQ(facts.members[1].ended_at, absl::InfiniteFuture());
 }
 
 TEST(CareRegisterTest, TheEndOfCareIsKnownWithItsTime) {

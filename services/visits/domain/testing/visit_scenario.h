@@ -22,7 +22,8 @@ inline constexpr int64_t kNow = 1'760'000'000;
 inline ClientFacts InCare() {
   ClientFacts facts;
   facts.team_id = "team";
-  facts.members = {{"anna"}, {"bert"}, {"carla", absl::FromUnixSeconds(kNow - 86'400)}};
+  facts.members = {
+      {"anna"}, {"bert"}, {"carla", absl::InfinitePast(), absl::FromUnixSeconds(kNow - 86'400)}};
   return facts;
 }
 inline ClientFacts Unknown() { return {}; }
