@@ -103,18 +103,26 @@ rpc::Service ClientsService::MakeService() {
   return service;
 }
 
+void ClientsService::WhenKnown(const rpc::CallContext& call, const type::v1::CommandHeader& header,
+                               absl::AnyInvocable<void(absl::Status)> then) {
+  rpc::WhenKnown(header, call.deadline, {team_register_, card_}, std::move(then));
+}
+
 void ClientsService::WithTeamFacts(const rpc::CallContext& call,
                                    const type::v1::CommandHeader& header,
                                    TeamRegister::Question question,
                                    absl::AnyInvocable<void(absl::StatusOr<TeamFacts>)> then) {
-  auto positions = rpc::PositionsToReach(header, "clients", {"teams"});
-  if (!positions.ok()) return then(positions.status());
-  team_register_->Query<TeamFacts>(
-      *std::move(positions), call.deadline,
-      [question = std::move(question)](sqlite::Connection& rows) {
-        return TeamRegister::Facts(rows, question);
-      },
-      std::move(then));
+  WhenKnown(call, header,
+            [this, deadline = call.deadline, question = std::move(question),
+             then = std::move(then)](absl::Status known) mutable {
+              if (!known.ok()) return then(known);
+              team_register_->Query<TeamFacts>(
+                  {}, deadline,
+                  [question = std::move(question)](sqlite::Connection& rows) {
+                    return TeamRegister::Facts(rows, question);
+                  },
+                  std::move(then));
+            });
 }
 
 void ClientsService::TakeClientIn(const rpc::CallContext& call,
@@ -167,14 +175,17 @@ void ClientsService::EndCare(const rpc::CallContext& call, const v1::EndCareRequ
                              rpc::Reply<v1::EndCareResponse> reply) {
   const absl::StatusOr<Uuid> id = ParseClientId(request.client_id());
   if (!id.ok()) return reply(id.status());
-  const auto positions = rpc::PositionsToReach(request.header(), "clients", {});
-  if (!positions.ok()) return reply(positions.status());
   absl::StatusOr<Command> command =
       CommandOf(call, *id, request, [request](const auto& client, const auto& context) {
         return Decide(client, request, context);
       });
   if (!command.ok()) return reply(command.status());
-  node_.executor().Execute(*std::move(command), rpc::ReceiptTo(std::move(reply)));
+  WhenKnown(
+      call, request.header(),
+      [this, command = *std::move(command), reply = std::move(reply)](absl::Status known) mutable {
+        if (!known.ok()) return reply(known);
+        node_.executor().Execute(std::move(command), rpc::ReceiptTo(std::move(reply)));
+      });
 }
 
 void ClientsService::GetClient(const rpc::CallContext& call, const v1::GetClientRequest& request,

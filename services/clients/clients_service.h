@@ -48,7 +48,10 @@ class ClientsService {
   void ListClientsOfTeam(const rpc::CallContext& call, const v1::ListClientsOfTeamRequest& request,
                          rpc::Reply<v1::ListClientsOfTeamResponse> reply);
 
-  // Reads what the rules need to know of teams, once the register is as far as the command asks.
+  // Calls `then` once all that the header asks for is known here.
+  void WhenKnown(const rpc::CallContext& call, const type::v1::CommandHeader& header,
+                 absl::AnyInvocable<void(absl::Status)> then);
+  // Then reads what the rules need to know of teams.
   void WithTeamFacts(const rpc::CallContext& call, const type::v1::CommandHeader& header,
                      TeamRegister::Question question,
                      absl::AnyInvocable<void(absl::StatusOr<TeamFacts>)> then);

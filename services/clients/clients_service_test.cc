@@ -373,6 +373,26 @@ TEST_F(ClientsServiceTest, AWishMayHaveLinesAndThereMayBeNone) {
   EXPECT_TRUE(Call(request).ok());
 }
 
+TEST_F(ClientsServiceTest, ACommandWaitsForAPositionOfItsOwnLog) {
+  const auto taken_in = Call(Intake());
+  ASSERT_TRUE(taken_in.ok()) << taken_in.status();
+  v1::EndCareRequest request = End(taken_in->client_id());
+  type::v1::Position& min = *request.mutable_header()->add_min_position();
+  min = taken_in->receipt().position();
+  min.set_partition(4'000);
+  EXPECT_EQ(StatusField(Call(request).status()), "header.min_position");
+  // Nobody will ever write as far as this.
+  min = taken_in->receipt().position();
+  min.set_sequence(99'999'999);
+  EXPECT_EQ(
+      region_.Call(*stub_, &Stub::EndCare, request, access::ROLE_NURSE, absl::Milliseconds(50))
+          .status()
+          .code(),
+      absl::StatusCode::kDeadlineExceeded);
+  min = taken_in->receipt().position();
+  EXPECT_TRUE(Call(request).ok());
+}
+
 TEST_F(ClientsServiceTest, ACommandWaitsForTheTeamItNames) {
   v1::TakeClientInRequest request = Intake();
   // Nobody will ever write as far as this, so the wait ends with the deadline and nothing is

@@ -31,7 +31,6 @@ template <typename Request>
 absl::StatusOr<Command> CommandOf(const rpc::CallContext& call, const absl::StatusOr<Uuid>& team_id,
                                   const Request& request) {
   ABSL_RETURN_IF_ERROR(team_id.status());
-  ABSL_RETURN_IF_ERROR(rpc::PositionsToReach(request.header(), "teams", {}).status());
   return rpc::CommandFor<v1::TeamState>(
       call, TeamAggregate(), *team_id, *team_id, request,
       [request](const v1::TeamState& team, const CommandContext& context) {
@@ -98,31 +97,40 @@ rpc::Service TeamsService::MakeService() {
   return service;
 }
 
+template <typename Request, typename Response, typename Fill>
+void TeamsService::Execute(const rpc::CallContext& call, const absl::StatusOr<Uuid>& team_id,
+                           const Request& request, rpc::Reply<Response> reply, Fill fill) {
+  absl::StatusOr<Command> command = CommandOf(call, team_id, request);
+  if (!command.ok()) return reply(command.status());
+  rpc::WhenKnown(request.header(), call.deadline, {directory_},
+                 [this, command = *std::move(command), fill = std::move(fill),
+                  reply = std::move(reply)](absl::Status known) mutable {
+                   if (!known.ok()) return reply(known);
+                   node_.executor().Execute(std::move(command),
+                                            rpc::ReceiptTo(std::move(reply), std::move(fill)));
+                 });
+}
+
 void TeamsService::FormTeam(const rpc::CallContext& call, const v1::FormTeamRequest& request,
                             rpc::Reply<v1::FormTeamResponse> reply) {
   const absl::StatusOr<Uuid> id = TeamIdOf(request);
-  absl::StatusOr<Command> command = CommandOf(call, id, request);
-  if (!command.ok()) return reply(command.status());
-  node_.executor().Execute(
-      *std::move(command),
-      rpc::ReceiptTo(std::move(reply), [id = id->ToString()](v1::FormTeamResponse& response) {
-        response.set_team_id(id);
-      }));
+  Execute(call, id, request, std::move(reply),
+          [id = id.ok() ? id->ToString() : ""](v1::FormTeamResponse& response) {
+            response.set_team_id(id);
+          });
 }
 
 void TeamsService::AddMember(const rpc::CallContext& call, const v1::AddMemberRequest& request,
                              rpc::Reply<v1::AddMemberResponse> reply) {
-  absl::StatusOr<Command> command = CommandOf(call, ParseTeamId(request.team_id()), request);
-  if (!command.ok()) return reply(command.status());
-  node_.executor().Execute(*std::move(command), rpc::ReceiptTo(std::move(reply)));
+  Execute(call, ParseTeamId(request.team_id()), request, std::move(reply),
+          [](v1::AddMemberResponse&) {});
 }
 
 void TeamsService::EndMembership(const rpc::CallContext& call,
                                  const v1::EndMembershipRequest& request,
                                  rpc::Reply<v1::EndMembershipResponse> reply) {
-  absl::StatusOr<Command> command = CommandOf(call, ParseTeamId(request.team_id()), request);
-  if (!command.ok()) return reply(command.status());
-  node_.executor().Execute(*std::move(command), rpc::ReceiptTo(std::move(reply)));
+  Execute(call, ParseTeamId(request.team_id()), request, std::move(reply),
+          [](v1::EndMembershipResponse&) {});
 }
 
 void TeamsService::GetTeam(const rpc::CallContext& call, const v1::GetTeamRequest& request,

@@ -30,6 +30,12 @@ class TeamsService {
  private:
   explicit TeamsService(eventsourcing::ServiceNode& node) : node_(node) {}
 
+  // Executes the command of `request` once the positions of its header are known, and answers with
+  // receipt and what `fill` adds.
+  template <typename Request, typename Response, typename Fill>
+  void Execute(const rpc::CallContext& call, const absl::StatusOr<Uuid>& team_id,
+               const Request& request, rpc::Reply<Response> reply, Fill fill);
+
   void FormTeam(const rpc::CallContext& call, const v1::FormTeamRequest& request,
                 rpc::Reply<v1::FormTeamResponse> reply);
   void AddMember(const rpc::CallContext& call, const v1::AddMemberRequest& request,

@@ -263,6 +263,27 @@ TEST_F(TeamsServiceTest, APositionOfAServiceThatIsNotFollowedIsNamed) {
       "header.min_position[0].service");
 }
 
+TEST_F(TeamsServiceTest, ACommandWaitsForAPositionOfItsOwnLog) {
+  const auto position = Call(Form(1))->receipt().position();
+  v1::FormTeamRequest request = Form(2);
+  type::v1::Position& min = *request.mutable_header()->add_min_position();
+  min = position;
+  min.set_partition(4'000);
+  const absl::Status nowhere = Call(request).status();
+  EXPECT_EQ(nowhere.code(), absl::StatusCode::kInvalidArgument) << nowhere;
+  EXPECT_EQ(StatusField(nowhere), "header.min_position");
+  // Nobody will ever write as far as this.
+  min = position;
+  min.set_sequence(99'999'999);
+  EXPECT_EQ(
+      region_.Call(*stub_, &Stub::FormTeam, request, access::ROLE_NURSE, absl::Milliseconds(50))
+          .status()
+          .code(),
+      absl::StatusCode::kDeadlineExceeded);
+  min = position;
+  EXPECT_TRUE(Call(request).ok());
+}
+
 TEST_F(TeamsServiceTest, ANameIsMoreThanWhiteSpaceOnOneLine) {
   for (const char* name : {" ", "\t", " \n ", "\u00a0", "\u3000 \u2003", "Ann\ta", "An\nna"}) {
     EXPECT_EQ(FieldNamed([name](auto& r) { r.set_name(name); }), "name") << name;

@@ -167,14 +167,27 @@ void VisitsService::AddQueries(rpc::Service& service) {
       });
 }
 
+void VisitsService::WhenKnown(const CallContext& call, const type::v1::CommandHeader& header,
+                              absl::AnyInvocable<void(absl::Status)> then) {
+  rpc::WhenKnown(header, call.deadline, {care_register_, day_sheet_}, std::move(then));
+}
+
+template <typename Facts, typename Read, typename Then>
+void VisitsService::WithFacts(const CallContext& call, const type::v1::CommandHeader& header,
+                              Read read, Then then) {
+  WhenKnown(call, header,
+            [this, deadline = call.deadline, read = std::move(read),
+             then = std::move(then)](absl::Status known) mutable {
+              if (!known.ok()) return then(known);
+              care_register_->Query<Facts>({}, deadline, std::move(read), std::move(then));
+            });
+}
+
 template <typename Request, typename Response, typename Fill>
 void VisitsService::DecideOnFacts(const CallContext& call, const Request& request,
                                   const Target& target, Reply<Response> reply, Fill fill) {
-  auto positions =
-      rpc::PositionsToReach(request.header(), node_.service(), care_register_->spec().services);
-  if (!positions.ok()) return reply(positions.status());
-  care_register_->Query<ClientFacts>(
-      *std::move(positions), call.deadline,
+  WithFacts<ClientFacts>(
+      call, request.header(),
       [client = target.facts_of](sqlite::Connection& rows) { return FactsOf(rows, client); },
       [this, call, request, target, fill = std::move(fill),
        reply = std::move(reply)](absl::StatusOr<ClientFacts> facts) mutable {
@@ -204,11 +217,8 @@ void VisitsService::ConfirmDay(const CallContext& call, const v1::ConfirmDayRequ
                                Reply<v1::ConfirmDayResponse> reply) {
   const absl::Status form = CheckConfirmDay(request);
   if (!form.ok()) return reply(form);
-  auto positions =
-      rpc::PositionsToReach(request.header(), node_.service(), care_register_->spec().services);
-  if (!positions.ok()) return reply(positions.status());
-  care_register_->Query<std::vector<ClientFacts>>(
-      *std::move(positions), call.deadline,
+  WithFacts<std::vector<ClientFacts>>(
+      call, request.header(),
       [clients = ClientsOf(request)](sqlite::Connection& rows) {
         return FactsOfEach(rows, clients);
       },
@@ -267,17 +277,17 @@ void VisitsService::MoveVisit(const CallContext& call, const v1::MoveVisitReques
 
 void VisitsService::CancelVisit(const CallContext& call, const v1::CancelVisitRequest& request,
                                 Reply<v1::CancelVisitResponse> reply) {
-  const absl::Status known =
-      rpc::PositionsToReach(request.header(), node_.service(), care_register_->spec().services)
-          .status();
-  if (!known.ok()) return reply(known);
-  auto command = rpc::CommandFor<v1::VisitState>(
-      call, VisitAggregate(), IdOf(request.client_id()), IdOf(request.visit_id()), request,
-      [request](const v1::VisitState& visit, const CommandContext& context) {
-        return Decide(visit, request, context);
-      });
-  if (!command.ok()) return reply(command.status());
-  node_.executor().Execute(*std::move(command), rpc::ReceiptTo(std::move(reply)));
+  WhenKnown(call, request.header(),
+            [this, call, request, reply = std::move(reply)](absl::Status known) mutable {
+              if (!known.ok()) return reply(known);
+              auto command = rpc::CommandFor<v1::VisitState>(
+                  call, VisitAggregate(), IdOf(request.client_id()), IdOf(request.visit_id()),
+                  request, [request](const v1::VisitState& visit, const CommandContext& context) {
+                    return Decide(visit, request, context);
+                  });
+              if (!command.ok()) return reply(command.status());
+              node_.executor().Execute(*std::move(command), rpc::ReceiptTo(std::move(reply)));
+            });
 }
 
 void VisitsService::GetVisit(const CallContext& call, const v1::GetVisitRequest& request,

@@ -53,6 +53,13 @@ class VisitsService {
   void AddCommands(rpc::Service& service);
   void AddQueries(rpc::Service& service);
 
+  // Calls `then` once all that the header asks for is known here.
+  void WhenKnown(const rpc::CallContext& call, const type::v1::CommandHeader& header,
+                 absl::AnyInvocable<void(absl::Status)> then);
+  // Then reads the care register: `read` gives absl::StatusOr<Facts>, which `then` takes.
+  template <typename Facts, typename Read, typename Then>
+  void WithFacts(const rpc::CallContext& call, const type::v1::CommandHeader& header, Read read,
+                 Then then);
   // Decides on `request` once the care register is as far as its header asks, and answers with
   // receipt and what `fill` adds.
   template <typename Request, typename Response, typename Fill>

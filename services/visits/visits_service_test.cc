@@ -329,6 +329,51 @@ TEST_F(VisitsServiceTest, AMalformedFieldIsNamed) {
   EXPECT_EQ(BadField(&Stub::RecordUnplannedVisit, unplanned), "report");
 }
 
+TEST_F(VisitsServiceTest, ACommandWaitsForAPositionOfItsOwnLog) {
+  v1::PlanVisitRequest plan = PlanRequest(absl::Hours(1));
+  v1::CancelVisitRequest cancel;
+  region_.FillHeader(*cancel.mutable_header());
+  const auto planned = Plan(absl::Hours(2));
+  cancel.set_visit_id(planned.visit_id());
+  cancel.set_client_id(region_.client.ToString());
+  cancel.set_reason(v1::CANCELLATION_REASON_CLIENT_DECLINED);
+  *plan.mutable_header()->add_min_position() = planned.receipt().position();
+  *cancel.mutable_header()->add_min_position() = planned.receipt().position();
+  const int own = plan.header().min_position_size() - 1;
+
+  // Nobody will ever write as far as this.
+  v1::PlanVisitRequest far = plan;
+  far.mutable_header()->mutable_min_position(own)->set_sequence(99'999'999);
+  const auto late =
+      region_.Call(&Stub::PlanVisit, far, access::v1::ROLE_NURSE, absl::Milliseconds(50));
+  EXPECT_EQ(late.status().code(), absl::StatusCode::kDeadlineExceeded) << late.status();
+  v1::CancelVisitRequest far_cancel = cancel;
+  *far_cancel.mutable_header() = far.header();
+  const auto late_cancel =
+      region_.Call(&Stub::CancelVisit, far_cancel, access::v1::ROLE_NURSE, absl::Milliseconds(50));
+  EXPECT_EQ(late_cancel.status().code(), absl::StatusCode::kDeadlineExceeded);
+
+  v1::PlanVisitRequest nowhere = plan;
+  nowhere.mutable_header()->mutable_min_position(own)->set_partition(4'000);
+  EXPECT_EQ(BadField(&Stub::PlanVisit, nowhere), "header.min_position");
+  nowhere = plan;
+  nowhere.mutable_header()->mutable_min_position(0)->set_partition(4'000);
+  EXPECT_EQ(BadField(&Stub::PlanVisit, nowhere), "header.min_position");
+
+  EXPECT_TRUE(region_.Call(&Stub::PlanVisit, plan).ok());
+  EXPECT_TRUE(region_.Call(&Stub::CancelVisit, cancel).ok());
+}
+
+TEST_F(VisitsServiceTest, ADayIsConfirmedAfterThePositionItNames) {
+  v1::ConfirmDayRequest request = ConfirmRequest(PlanNine());
+  type::v1::Position& own = *request.mutable_header()->add_min_position();
+  own.set_service("visits");
+  own.set_sequence(99'999'999);
+  const auto late =
+      region_.Call(&Stub::ConfirmDay, request, access::v1::ROLE_NURSE, absl::Milliseconds(50));
+  EXPECT_EQ(late.status().code(), absl::StatusCode::kDeadlineExceeded) << late.status();
+}
+
 // As many as a sheet may show.
 TEST_F(VisitsServiceTest, ADayOf200VisitsIsConfirmedInOneCall) {
   type::v1::Receipt last;

@@ -74,8 +74,9 @@ class Neighbourhood {
   absl::StatusOr<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
                                                              Response*),
                                 const std::decay_t<Request>& request,
-                                access::v1::Role role = access::v1::ROLE_NURSE) {
-    return region_.Call(*stub_, method, request, role);
+                                access::v1::Role role = access::v1::ROLE_NURSE,
+                                absl::Duration within = rpc::testing::RunningServices::kCallMax) {
+    return region_.Call(*stub_, method, request, role, within);
   }
 
   // The answer to a call that must succeed.
