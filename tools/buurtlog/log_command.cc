@@ -26,7 +26,7 @@ using eventlog::FoldState;
 using eventlog::Partition;
 using eventlog::Sequence;
 
-inline constexpr size_t kTailEntriesMax = 10'000;
+constexpr uint64_t kShownEntriesMax = 10'000;
 
 // Takes out every field that is marked as being about a person, whatever its type.
 void ClearPersonalFields(google::protobuf::Message& message) {
@@ -315,7 +315,7 @@ absl::Status Tail(CommandLine& line, const Output& output, const TailOptions& op
       mutex.Await(absl::Condition(&grew));
       grew = false;
     }
-    ABSL_RETURN_IF_ERROR(ShowNew(logs, chosen, places, options, kTailEntriesMax, output));
+    ABSL_RETURN_IF_ERROR(ShowNew(logs, chosen, places, options, kShownEntriesMax, output));
   }
 }
 
@@ -335,7 +335,9 @@ void AddLogCommand(CLI::App& app, CommandLine& line) {
   cat->add_option("--from", cat_options->from, "First sequence, from 1")
       ->check(CLI::Range(Sequence{1}, Sequence{1} << 48))
       ->capture_default_str();
-  cat->add_option("-n,--count", cat_options->count, "How many")->capture_default_str();
+  cat->add_option("-n,--count", cat_options->count, "How many")
+      ->check(CLI::Range(uint64_t{1}, kShownEntriesMax))
+      ->capture_default_str();
   cat->callback(Runs(
       line, [cat_options](CommandLine& l, const Output& o) { return Cat(l, o, *cat_options); }));
 
@@ -344,7 +346,7 @@ void AddLogCommand(CLI::App& app, CommandLine& line) {
       "tail", "The newest entries of all partitions, by the time they were recorded");
   tail->add_option("SERVICE", tail_options->service, "teams, clients or visits; all when left out");
   tail->add_option("-n,--count", tail_options->count, "How many")
-      ->check(CLI::Range(uint64_t{1}, uint64_t{kTailEntriesMax}))
+      ->check(CLI::Range(uint64_t{1}, kShownEntriesMax))
       ->capture_default_str();
   tail->add_flag("-f,--follow", tail_options->follow, "Stay, and show new entries as they come");
   tail->add_flag("--all", tail_options->epochs, "Show epoch records too");

@@ -44,7 +44,6 @@ int Main(int argc, char** argv) {
   // A wrong word is then named, rather than a missing one.
   app.require_subcommand(0, 1);
   app.fallthrough();
-  app.footer(kFooter);
   app.set_version_flag("--version", BUURTLOG_VERSION);
   app.add_flag("--json", line.json, "One JSON object a line, for programs");
   app.add_option("--data", line.data_folder, "Data folder")
@@ -67,12 +66,15 @@ int Main(int argc, char** argv) {
   AddOperateCommands(app, line);
   AddLogCommand(app, line);
   AddCompletionCommand(app, line);
-  for (CLI::App* command : app.get_subcommands(nullptr)) command->footer("");
+  // Last: a command takes over the footer that stands when it is added.
+  app.footer(kFooter);
   try {
     app.parse(argc, argv);
-    if (app.get_subcommands().empty()) throw CLI::RequiredError("A command");
   } catch (const CLI::ParseError& error) {
     return Explain(app, error, argc, argv);
+  }
+  if (app.get_subcommands().empty()) {
+    return Explain(app, CLI::RequiredError("A command"), argc, argv);
   }
   return static_cast<int>(line.exit_code);
 }
