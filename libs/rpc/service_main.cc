@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -31,6 +32,15 @@ constexpr absl::Duration kReadinessPeriod = absl::Milliseconds(200);
 
 using Nodes = std::vector<std::unique_ptr<eventsourcing::ServiceNode>>;
 
+// The same error, saying which service it is about.
+absl::Status OfService(const std::string& service, const absl::Status& status) {
+  absl::Status named(status.code(), absl::StrCat(service, ": ", status.message()));
+  status.ForEachPayload([&named](absl::string_view type, const absl::Cord& payload) {
+    named.SetPayload(type, payload);
+  });
+  return named;
+}
+
 // Tells the host whether all nodes are ready. Ready comes and goes: a read model that has stopped
 // answers nothing new.
 class ReadinessWatch {
@@ -46,36 +56,30 @@ class ReadinessWatch {
 
  private:
   absl::Status Ready() const {
-    for (const auto& node : nodes_) ABSL_RETURN_IF_ERROR(node->Ready());
+    for (const auto& node : nodes_) {
+      if (absl::Status ready = node->Ready(); !ready.ok()) return OfService(node->service(), ready);
+    }
     return absl::OkStatus();
   }
 
   void Look() {
     const absl::Status ready = Ready();
-    if (ready.ok() != ready_) {
-      ready_ = ready.ok();
-      LogInfo(ready_ ? "ready" : "not_ready", {{"reason", std::string(ready.message())}});
-      host_.SetReady(ready_);
-      if (ready_ && first_ready_) std::exchange(first_ready_, nullptr)();
+    // By its code: the message may change with every step of catching up.
+    if (ready.code() != seen_) {
+      seen_ = ready.code();
+      LogInfo(ready.ok() ? "ready" : "not_ready", {{"reason", std::string(ready.message())}});
+      host_.SetReady(ready.ok());
+      if (ready.ok() && first_ready_) std::exchange(first_ready_, nullptr)();
     }
     queue_->PostAfter(kReadinessPeriod, [this] { Look(); });
   }
 
   const Nodes& nodes_;
   ServiceHost& host_;
-  bool ready_ = false;
+  std::optional<absl::StatusCode> seen_;
   Task first_ready_;
   std::unique_ptr<TaskQueue> queue_;
 };
-
-// The same error, saying which service it kept from starting.
-absl::Status OfService(const std::string& service, const absl::Status& status) {
-  absl::Status named(status.code(), absl::StrCat(service, ": ", status.message()));
-  status.ForEachPayload([&named](absl::string_view type, const absl::Cord& payload) {
-    named.SetPayload(type, payload);
-  });
-  return named;
-}
 
 // The parts of a running process, in the order in which they need each other.
 class RunningProcess {
