@@ -1,8 +1,5 @@
 #include "tools/buurtlog/morning.h"
 
-#include <google/protobuf/util/message_differencer.h>
-#include <google/protobuf/util/time_util.h>
-
 #include <algorithm>
 #include <map>
 #include <utility>

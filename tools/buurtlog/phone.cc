@@ -4,19 +4,11 @@
 #include <google/protobuf/util/time_util.h>
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/blocking_counter.h"
-#include "absl/synchronization/mutex.h"
-#include "buurtlog/access/v1/sign_in_service.grpc.pb.h"
-#include "buurtlog/clients/v1/clients_service.grpc.pb.h"
 #include "libs/base/care_day.h"
 #include "libs/base/clock.h"
-#include "libs/base/refusal.h"
-#include "libs/base/scheduler.h"
 #include "libs/base/status_macros.h"
 #include "tools/buurtlog/sign_in.h"
 
