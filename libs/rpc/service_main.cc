@@ -3,6 +3,7 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <prometheus/registry.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <iostream>
@@ -253,6 +254,8 @@ absl::Status Serve(ServiceMain main, absl::AnyInvocable<void(const Serving&)> se
 }
 
 int RunService(ServiceMain main) {
+  // Records are for whoever runs the service, and for nobody else of the machine.
+  umask(077);
   const absl::Status ended = Serve(std::move(main), [](const Serving& serving) {
     std::cout << nlohmann::json{{"event", "serving"},
                                 {"address", serving.address},

@@ -250,6 +250,40 @@ TEST(OperatorStoriesTest, KillNineInAMorningLosesNothingAndDoublesNothing) {
   EXPECT_EQ(verified.exit_code, 0) << verified.out << verified.err;
 }
 
+TEST(OperatorStoriesTest, TheLogsAloneAreEnoughToStartFrom) {
+  TemporaryFolder folder;
+  TeamAtWork team(folder.path());
+  const std::string client_id = team.TakeClientIn();
+  team.Plan(client_id, 0, absl::Hours(1), 20);
+  const Session nurse = team.Nurse(0);
+  const auto request = Unplanned(team, client_id, 0);
+  const auto response =
+      Expect(Caller<VisitsService>(nurse)(&Visits::RecordUnplannedVisit, request));
+  EXPECT_EQ(team.system().Stop(), 0);
+  for (const char* service : {"teams", "clients", "visits"}) {
+    for (const char* derived :
+         {"state.db", "state.db-wal", "state.db-shm", "read_models", "processes"}) {
+      std::filesystem::remove_all(absl::StrCat(folder.path(), "/", service, "/", derived));
+    }
+  }
+  team.system().Start();
+  // A repeat still gets its first answer, and all that is shown is there again.
+  const Session again = team.Nurse(0);
+  EXPECT_EQ(Expect(Caller<VisitsService>(again)(&Visits::RecordUnplannedVisit, request))
+                .SerializeAsString(),
+            response.SerializeAsString());
+  team.Remember(response.receipt());
+  EXPECT_EQ(team.Timeline(client_id).entries_size(), 2);
+  EXPECT_EQ(team.system().Command({"replay", "--verify"}).exit_code, 0);
+  // Nobody else of the machine may read a record.
+  for (const auto& file : std::filesystem::recursive_directory_iterator(folder.path())) {
+    EXPECT_EQ(file.status().permissions() &
+                  (std::filesystem::perms::group_all | std::filesystem::perms::others_all),
+              std::filesystem::perms::none)
+        << file.path();
+  }
+}
+
 TEST(OperatorStoriesTest, OneFlippedByteInTheLogIsNamedByPlace) {
   TemporaryFolder folder;
   std::string client_id;

@@ -1,4 +1,6 @@
 // buurtlog: the command. `buurtlog --help` says what it can do.
+#include <sys/stat.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <string>
@@ -83,4 +85,8 @@ int Main(int argc, char** argv) {
 
 }  // namespace buurtlog::command
 
-int main(int argc, char** argv) { return buurtlog::command::Main(argc, argv); }
+int main(int argc, char** argv) {
+  // Records are for whoever runs the system, and for nobody else of the machine.
+  umask(077);
+  return buurtlog::command::Main(argc, argv);
+}
