@@ -168,17 +168,20 @@ Commands History::ClientsComing(bool first_day) {
   return commands;
 }
 
+bool History::HasPlans(size_t client) const {
+  return std::any_of(planned_.begin(), planned_.end(), [client](const auto& day) {
+    return std::any_of(day.second.begin(), day.second.end(),
+                       [client](const PlannedVisit& visit) { return visit.client == client; });
+  });
+}
+
 Commands History::ClientsLeaving() {
   Commands commands;
   for (Team& team : teams_) {
     for (size_t at = 0; at < team.clients.size();) {
       const size_t index = team.clients[at];
-      const bool has_plans =
-          std::any_of(planned_.begin(), planned_.end(), [index](const auto& day) {
-            return std::any_of(day.second.begin(), day.second.end(),
-                               [index](const PlannedVisit& v) { return v.client == index; });
-          });
-      if (!OneIn(kDaysInCare) || has_plans) {
+      if (!clients_[index].leaving) clients_[index].leaving = OneIn(kDaysInCare);
+      if (!clients_[index].leaving || HasPlans(index)) {
         ++at;
         continue;
       }
@@ -211,7 +214,7 @@ Commands History::PlanVisits(absl::CivilDay day) {
     size_t turn = 0;
     for (size_t index : team.clients) {
       const Client& client = clients_[index];
-      if ((client.weekdays >> weekday & 1) == 0) continue;
+      if (client.leaving || (client.weekdays >> weekday & 1) == 0) continue;
       PlannedVisit visit;
       visit.id = NewId();
       visit.client = index;

@@ -39,6 +39,7 @@ struct Client {
   uint8_t weekdays = 0;   // bit 0 is Monday
   int starts_minute = 0;  // of the day
   uint32_t duration_minutes = 30;
+  bool leaving = false;  // nothing is planned any more; care ends behind the last planned visit
 };
 
 struct PlannedVisit {
@@ -82,6 +83,7 @@ class History {
   void Add(Commands& commands, const eventsourcing::AggregateType& type, const Uuid& partition_key,
            const Uuid& stream_id, const Nurse& nurse, const Uuid& key, const Request& request,
            Decider decide);
+  bool HasPlans(size_t client) const;
   void TakeIn(size_t team, Commands& commands);
   void RecordOne(const PlannedVisit& visit, absl::CivilDay day, Commands& commands);
 
