@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "libs/base/about.h"
 #include "libs/base/check.h"
 #include "libs/base/status_macros.h"
 
@@ -61,6 +62,15 @@ TEST(StatusMacrosTest, ValuesGoOnAndErrorsReturn) {
 TEST(CheckDeathTest, AFailedCheckNamesItsPlaceAndEndsTheProcess) {
   CHECK(1 + 1 == 2);
   EXPECT_DEATH(CHECK(1 + 1 == 3), "refusal_test.cc:[0-9]+: CHECK failed: 1 \\+ 1 == 3");
+}
+
+TEST(AboutTest, AnErrorSaysWhatItIsAboutAndKeepsItsReasonAndField) {
+  const absl::Status status =
+      About("log of visits", WithReason(InvalidField("bsn", "is wrong"), "BSN_ZERO"));
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message().find("log of visits: "), 0u);
+  EXPECT_EQ(StatusReason(status), "BSN_ZERO");
+  EXPECT_EQ(StatusField(status), "bsn");
 }
 
 }  // namespace

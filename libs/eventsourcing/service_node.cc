@@ -9,7 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
-#include "libs/base/absl_view.h"
+#include "libs/base/about.h"
 #include "libs/base/check.h"
 #include "libs/base/status_macros.h"
 #include "libs/eventlog/sqlite_event_log.h"
@@ -71,10 +71,6 @@ absl::StatusOr<std::vector<LogSource>> SourcesOf(const std::vector<std::string>&
     chosen.push_back(*source);
   }
   return chosen;
-}
-
-absl::Status Because(std::string_view what, const absl::Status& why) {
-  return absl::Status(why.code(), absl::StrCat(AbslView(what), ": ", why.message()));
 }
 
 }  // namespace
@@ -196,17 +192,17 @@ void ServiceNode::Stop() {
 absl::Status ServiceNode::Ready() const {
   if (!impl_->executor_ready) return absl::UnavailableError("the executor has not caught up");
   if (absl::Status health = impl_->executor->health(); !health.ok())
-    return Because("executor", health);
+    return About("executor", health);
   for (const ProjectionRunner* runner : impl_->read_models) {
     const std::string what = absl::StrCat("read model ", runner->spec().name);
-    if (absl::Status health = runner->health(); !health.ok()) return Because(what, health);
-    if (!runner->caught_up()) return Because(what, absl::UnavailableError("has not caught up"));
+    if (absl::Status health = runner->health(); !health.ok()) return About(what, health);
+    if (!runner->caught_up()) return About(what, absl::UnavailableError("has not caught up"));
   }
   for (size_t i = 0; i < impl_->processes.size(); ++i) {
     const ProcessRunner* runner = impl_->processes[i];
     const std::string what = absl::StrCat("process ", impl_->process_names[i]);
-    if (absl::Status health = runner->health(); !health.ok()) return Because(what, health);
-    if (!runner->caught_up()) return Because(what, absl::UnavailableError("has not caught up"));
+    if (absl::Status health = runner->health(); !health.ok()) return About(what, health);
+    if (!runner->caught_up()) return About(what, absl::UnavailableError("has not caught up"));
   }
   return absl::OkStatus();
 }

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "libs/base/about.h"
 #include "libs/base/clock.h"
 #include "libs/base/files.h"
 #include "libs/base/random.h"
@@ -33,15 +34,6 @@ constexpr absl::Duration kReadinessPeriod = absl::Milliseconds(200);
 
 using Nodes = std::vector<std::unique_ptr<eventsourcing::ServiceNode>>;
 
-// The same error, saying which service it is about.
-absl::Status OfService(const std::string& service, const absl::Status& status) {
-  absl::Status named(status.code(), absl::StrCat(service, ": ", status.message()));
-  status.ForEachPayload([&named](absl::string_view type, const absl::Cord& payload) {
-    named.SetPayload(type, payload);
-  });
-  return named;
-}
-
 // Tells the host whether all nodes are ready. Ready comes and goes: a read model that has stopped
 // answers nothing new.
 class ReadinessWatch {
@@ -58,7 +50,7 @@ class ReadinessWatch {
  private:
   absl::Status Ready() const {
     for (const auto& node : nodes_) {
-      if (absl::Status ready = node->Ready(); !ready.ok()) return OfService(node->service(), ready);
+      if (absl::Status ready = node->Ready(); !ready.ok()) return About(node->service(), ready);
     }
     return absl::OkStatus();
   }
@@ -105,7 +97,7 @@ class RunningProcess {
       ABSL_ASSIGN_OR_RETURN(eventsourcing::ServiceNode * node, OpenNode(served));
       ABSL_ASSIGN_OR_RETURN(std::vector<eventsourcing::LogSource> sources, SourcesOf(served));
       absl::StatusOr<WiredService> wired = served.wire(*node, sources);
-      if (!wired.ok()) return OfService(served.service, wired.status());
+      if (!wired.ok()) return About(served.service, wired.status());
       for (const eventsourcing::ProjectionRunner* runner : node->read_models()) {
         if (runner->discarded().empty()) continue;
         LogWarning("read_model_discarded",
@@ -153,7 +145,7 @@ class RunningProcess {
     auto opened = eventsourcing::ServiceNode::Open(
         std::move(options), {SystemClock(), SystemRandom(), SystemFiles(), *scheduler_, metrics_},
         served.aggregates);
-    if (!opened.ok()) return OfService(served.service, opened.status());
+    if (!opened.ok()) return About(served.service, opened.status());
     std::unique_ptr<eventsourcing::ServiceNode> node = *std::move(opened);
     if (!node->store_discarded().empty()) {
       LogWarning("state_store_discarded",

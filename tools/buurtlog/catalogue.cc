@@ -1,6 +1,7 @@
 #include "tools/buurtlog/catalogue.h"
 
 #include "absl/strings/str_cat.h"
+#include "libs/base/about.h"
 #include "libs/base/files.h"
 #include "libs/base/status_macros.h"
 #include "libs/eventlog/sqlite_event_log.h"
@@ -9,14 +10,6 @@
 #include "services/visits/visits_service.h"
 
 namespace buurtlog::command {
-
-absl::Status OfLog(const std::string& service, const absl::Status& status) {
-  absl::Status named(status.code(), absl::StrCat("log of ", service, ": ", status.message()));
-  status.ForEachPayload([&named](absl::string_view type, const absl::Cord& payload) {
-    named.SetPayload(type, payload);
-  });
-  return named;
-}
 
 const std::vector<CatalogueEntry>& Catalogue() {
   static const auto* const entries = new std::vector<CatalogueEntry>{
@@ -37,7 +30,7 @@ absl::StatusOr<OpenLogs> OpenLogsOf(const std::string& data_folder, Scheduler& s
           absl::StrCat("there is no log of ", entry.service, " in ", data_folder,
                        "; `buurtlog region` makes a region, --data names another folder"));
     }
-    if (!reader.ok()) return OfLog(entry.service, reader.status());
+    if (!reader.ok()) return About(absl::StrCat("log of ", entry.service), reader.status());
     auto codec = std::make_unique<eventsourcing::EventCodec>(entry.service);
     for (const eventsourcing::AggregateType* type : entry.aggregates)
       codec->Register(type->category, type->event);

@@ -23,9 +23,6 @@ struct CatalogueEntry {
 // In the order in which services depend on each other's events.
 const std::vector<CatalogueEntry>& Catalogue();
 
-// The same error, saying whose log it is about.
-absl::Status OfLog(const std::string& service, const absl::Status& status);
-
 // The logs of a data folder, opened for reading beside whoever writes them.
 struct OpenLogs {
   std::vector<std::unique_ptr<eventlog::LogReader>> readers;       // as Catalogue()

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "buurtlog/log/v1/operations_service.grpc.pb.h"
+#include "libs/base/about.h"
 #include "libs/base/status_macros.h"
 #include "tools/buurtlog/catalogue.h"
 #include "tools/buurtlog/sign_in.h"
@@ -149,7 +150,7 @@ absl::Status VerifyChains(const OpenLogs& logs, const Output& output, uint64_t& 
       entries += at.next - 1;
       if (read.ok()) continue;
       output.ProgressEnd();
-      read = OfLog(service, read);
+      read = About(absl::StrCat("log of ", service), read);
       output.Line(absl::StrCat("  ", output.Bad("DAMAGED"), "  ", read.message()));
       damage.Update(read);
     }
