@@ -1,13 +1,12 @@
 #include "libs/eventlog/head_file.h"
 
-#include <zlib.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
 #include "libs/base/status_macros.h"
+#include "libs/eventlog/bytes.h"
 
 namespace buurtlog::eventlog {
 namespace {
@@ -19,19 +18,11 @@ constexpr size_t kHeadBytes = 8 + 32;
 
 std::string HeadFilePath(const std::string& folder) { return absl::StrCat(folder, "/heads"); }
 
-void AppendNumber(std::string& out, uint64_t value, int bytes) {
-  for (int i = 0; i < bytes; ++i) out.push_back(static_cast<char>(value >> (8 * i)));
-}
-
-uint64_t NumberAt(std::string_view from, size_t offset, int bytes) {
-  uint64_t value = 0;
-  for (int i = bytes; i-- > 0;) value = value << 8 | static_cast<uint8_t>(from[offset + i]);
-  return value;
-}
-
-uint32_t Crc(std::string_view bytes) {
-  return static_cast<uint32_t>(
-      crc32(0, reinterpret_cast<const Bytef*>(bytes.data()), static_cast<uInt>(bytes.size())));
+template <typename T>
+void AppendNumber(std::string& out, T value) {
+  char bytes[sizeof(T)];
+  Store(bytes, value);
+  out.append(bytes, sizeof bytes);
 }
 
 }  // namespace
@@ -40,12 +31,12 @@ absl::Status WriteHeadFile(Files& files, const std::string& folder, const LogIde
                            const std::vector<KnownHead>& heads) {
   std::string bytes(kMagic);
   absl::StrAppend(&bytes, identity.log_id.ToBytes());
-  AppendNumber(bytes, heads.size(), 4);
+  AppendNumber(bytes, static_cast<uint32_t>(heads.size()));
   for (const KnownHead& head : heads) {
-    AppendNumber(bytes, head.sequence, 8);
+    AppendNumber<uint64_t>(bytes, head.sequence);
     absl::StrAppend(&bytes, head.hash.ToBytes());
   }
-  AppendNumber(bytes, Crc(bytes), 4);
+  AppendNumber(bytes, Crc32(0, bytes));
   return files.WriteAtomically(HeadFilePath(folder), bytes);
 }
 
@@ -59,7 +50,8 @@ absl::StatusOr<std::vector<KnownHead>> ReadHeadFile(Files& files, const std::str
   const size_t start = kMagic.size() + 16 + 4;
   if (bytes.size() != start + identity.partitions * kHeadBytes + 4 ||
       bytes.substr(0, kMagic.size()) != kMagic ||
-      NumberAt(bytes, bytes.size() - 4, 4) != Crc(bytes.substr(0, bytes.size() - 4))) {
+      Load<uint32_t>(bytes.data() + bytes.size() - 4) !=
+          Crc32(0, bytes.substr(0, bytes.size() - 4))) {
     return absl::DataLossError(absl::StrCat(path, " is damaged"));
   }
   if (bytes.substr(kMagic.size(), 16) != identity.log_id.ToBytes()) {
@@ -68,7 +60,7 @@ absl::StatusOr<std::vector<KnownHead>> ReadHeadFile(Files& files, const std::str
   std::vector<KnownHead> heads(identity.partitions);
   for (size_t i = 0; i < heads.size(); ++i) {
     const size_t offset = start + i * kHeadBytes;
-    heads[i].sequence = NumberAt(bytes, offset, 8);
+    heads[i].sequence = Load<uint64_t>(bytes.data() + offset);
     const std::string_view hash = bytes.substr(offset + 8, 32);
     std::copy(hash.begin(), hash.end(), heads[i].hash.bytes.begin());
   }

@@ -1,7 +1,6 @@
 #include "libs/eventlog/identity_file.h"
 
 #include <google/protobuf/util/json_util.h>
-#include <zlib.h>
 
 #include <string_view>
 #include <vector>
@@ -15,22 +14,19 @@
 #include "buurtlog/log/v1/log_service.pb.h"
 #include "libs/base/refusal.h"
 #include "libs/base/status_macros.h"
+#include "libs/eventlog/bytes.h"
 
 namespace buurtlog::eventlog {
 namespace {
 
 constexpr absl::string_view kFirstLine = "buurtlog log format ";
-constexpr uint32_t kFolderFormat = 1;
+constexpr uint32_t kFolderFormat = 2;
 
 std::string IdentityFilePath(const std::string& folder) {
   return absl::StrCat(folder, "/identity");
 }
 
-std::string CrcLine(std::string_view text) {
-  const uLong crc =
-      crc32(0, reinterpret_cast<const Bytef*>(text.data()), static_cast<uInt>(text.size()));
-  return absl::StrFormat("crc32 %08x", crc);
-}
+std::string CrcLine(std::string_view text) { return absl::StrFormat("crc32 %08x", Crc32(0, text)); }
 
 absl::StatusOr<LogIdentity> FromJson(const std::string& json, const std::string& path) {
   log::v1::LogIdentity message;
@@ -93,6 +89,12 @@ absl::StatusOr<LogIdentity> ReadIdentityFile(Files& files, const std::string& fo
                           absl::StrCat(folder, " was made by a newer release (format ", format,
                                        "; this release knows ", kFolderFormat, ")")),
                       "NEWER_RELEASE");
+  }
+  if (format < kFolderFormat) {
+    return WithReason(absl::FailedPreconditionError(
+                          absl::StrCat(folder, " was made by an earlier release (format ", format,
+                                       "), which held invented people only; make it anew")),
+                      "EARLIER_RELEASE");
   }
   if (lines.size() < 3 || lines[2] != CrcLine(absl::StrCat(lines[0], "\n", lines[1], "\n"))) {
     return absl::DataLossError(absl::StrCat(path, " is damaged"));

@@ -1,5 +1,6 @@
 #include "libs/eventlog/log_tail.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -19,26 +20,53 @@ size_t Cost(const CommittedEntry& entry) { return entry.bytes.size() + kEntryOve
 
 LogTail::LogTail(std::vector<FoldState> heads) {
   partitions_.reserve(heads.size());
-  for (FoldState& head : heads) partitions_.push_back({std::move(head), {}});
+  for (FoldState& head : heads) {
+    const Sequence end = head.next;
+    partitions_.push_back({std::move(head), end, {}});
+  }
 }
 
-void LogTail::Publish(Partition partition,
-                      std::vector<std::shared_ptr<const CommittedEntry>> entries, FoldState head) {
+void LogTail::Publish(Partition partition, std::vector<CommittedEntryPtr> entries, FoldState head) {
   absl::MutexLock lock(&mutex_);
   PartitionTail& tail = partitions_[partition];
   CHECK(tail.head.next + entries.size() == head.next);
-  for (std::shared_ptr<const CommittedEntry>& entry : entries) {
+  for (CommittedEntryPtr& entry : entries) {
     bytes_ += Cost(*entry);
     ages_.push_back(partition);
     tail.entries.push_back(std::move(entry));
   }
   tail.head = std::move(head);
+  ForgetOld();
+}
+
+void LogTail::Moved(Partition partition, Sequence last) {
+  absl::MutexLock lock(&mutex_);
+  PartitionTail& tail = partitions_[partition];
+  tail.moved_end = std::max(tail.moved_end, last + 1);
+  ForgetOld();
+}
+
+void LogTail::ForgetOld() {
   while (bytes_ > kTailBytesMax) {
     PartitionTail& oldest = partitions_[ages_.front()];
+    // They are moved in the order in which they came, so those behind it are not moved either.
+    if (oldest.first() >= oldest.moved_end) return;
     bytes_ -= Cost(*oldest.entries.front());
     oldest.entries.pop_front();
     ages_.pop_front();
   }
+}
+
+CommittedEntryPtr LogTail::Find(Partition partition, Sequence sequence) {
+  absl::MutexLock lock(&mutex_);
+  const PartitionTail& tail = partitions_[partition];
+  if (sequence < tail.first() || sequence >= tail.head.next) return nullptr;
+  return tail.entries[sequence - tail.first()];
+}
+
+Sequence LogTail::MovedEnd(Partition partition) {
+  absl::MutexLock lock(&mutex_);
+  return partitions_[partition].moved_end;
 }
 
 FoldState LogTail::Head(Partition partition) {
@@ -54,9 +82,9 @@ std::vector<FoldState> LogTail::Heads() {
   return heads;
 }
 
-absl::StatusOr<std::optional<std::vector<std::shared_ptr<const CommittedEntry>>>> LogTail::Read(
+absl::StatusOr<std::optional<std::vector<CommittedEntryPtr>>> LogTail::Read(
     Partition partition, const FoldState& at, const ReadLimits& limits) {
-  std::vector<std::shared_ptr<const CommittedEntry>> found;
+  std::vector<CommittedEntryPtr> found;
   absl::MutexLock lock(&mutex_);
   const PartitionTail& tail = partitions_[partition];
   if (at.next > tail.head.next) {
@@ -69,11 +97,11 @@ absl::StatusOr<std::optional<std::vector<std::shared_ptr<const CommittedEntry>>>
     }
     return found;
   }
-  const Sequence first = tail.head.next - tail.entries.size();
+  const Sequence first = tail.first();
   if (at.next < first) return std::nullopt;
   size_t bytes = 0;
   for (size_t i = at.next - first; i < tail.entries.size(); ++i) {
-    const std::shared_ptr<const CommittedEntry>& entry = tail.entries[i];
+    const CommittedEntryPtr& entry = tail.entries[i];
     if (found.size() >= limits.entries_max) break;
     if (!found.empty() && bytes + entry->bytes.size() > limits.bytes_max) break;
     bytes += entry->bytes.size();

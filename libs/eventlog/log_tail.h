@@ -16,7 +16,7 @@
 
 namespace buurtlog::eventlog {
 
-// Entries kept in memory, in bytes over all partitions.
+// Entries kept in memory, in bytes over all partitions; besides, all that are not in log.db yet.
 inline constexpr size_t kTailBytesMax = 8 << 20;
 
 // An entry that is durable and counts. `view` points into `bytes`.
@@ -26,28 +26,41 @@ struct CommittedEntry {
   std::string owner;  // of an epoch record; empty for others
 };
 
+using CommittedEntryPtr = std::shared_ptr<const CommittedEntry>;
+
 // Thread-safe.
 class LogTail {
  public:
   explicit LogTail(std::vector<FoldState> heads);
 
   // Adds durable entries of one partition that bring it to `head`.
-  void Publish(Partition partition, std::vector<std::shared_ptr<const CommittedEntry>> entries,
-               FoldState head);
+  void Publish(Partition partition, std::vector<CommittedEntryPtr> entries, FoldState head);
+  // Entries up to `last` can be read from log.db from now on, and may be forgotten here.
+  void Moved(Partition partition, Sequence last);
 
   FoldState Head(Partition partition);
   std::vector<FoldState> Heads();
 
   // The entries behind `at`, up to the limits; nothing when they are not all in memory and must be
-  // read from the disk. DATA_LOSS when `at` is beyond the head or not on this chain.
-  absl::StatusOr<std::optional<std::vector<std::shared_ptr<const CommittedEntry>>>> Read(
-      Partition partition, const FoldState& at, const ReadLimits& limits);
+  // read from log.db, which then has the first of them. DATA_LOSS when `at` is beyond the head or
+  // not on this chain.
+  absl::StatusOr<std::optional<std::vector<CommittedEntryPtr>>> Read(Partition partition,
+                                                                     const FoldState& at,
+                                                                     const ReadLimits& limits);
+  // The entry with this sequence; null when it is not in memory.
+  CommittedEntryPtr Find(Partition partition, Sequence sequence);
+  // Behind the last entry that can be read from log.db.
+  Sequence MovedEnd(Partition partition);
 
  private:
   struct PartitionTail {
     FoldState head;
-    std::deque<std::shared_ptr<const CommittedEntry>> entries;  // the last is head.next - 1
+    Sequence moved_end = 1;                 // entries before it are in log.db
+    std::deque<CommittedEntryPtr> entries;  // the last is head.next - 1
+    Sequence first() const { return head.next - entries.size(); }
   };
+
+  void ForgetOld() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   absl::Mutex mutex_;
   std::vector<PartitionTail> partitions_ ABSL_GUARDED_BY(mutex_);

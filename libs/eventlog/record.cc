@@ -1,7 +1,6 @@
 #include "libs/eventlog/record.h"
 
 #include <openssl/sha.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <cstring>
@@ -10,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "libs/base/absl_view.h"
 #include "libs/base/check.h"
+#include "libs/eventlog/bytes.h"
 
 namespace buurtlog::eventlog {
 namespace {
@@ -30,19 +30,6 @@ constexpr size_t kServiceBytesMax = 32;
 static_assert(kFormat <= UINT8_MAX);
 static_assert(kPreviousHashPlace + sizeof(Hash::bytes) == kHeaderBytes);
 
-// The compiler makes one load or store of each of these on little-endian machines.
-template <typename T>
-void Store(char* to, T value) {
-  for (size_t i = 0; i < sizeof(T); ++i) to[i] = static_cast<char>(value >> (8 * i));
-}
-
-template <typename T>
-T Load(const char* from) {
-  T value = 0;
-  for (size_t i = 0; i < sizeof(T); ++i) value |= T{static_cast<uint8_t>(from[i])} << (8 * i);
-  return value;
-}
-
 template <typename T>
 void Append(std::string& to, T value) {
   char bytes[sizeof(T)];
@@ -50,17 +37,12 @@ void Append(std::string& to, T value) {
   to.append(bytes, sizeof(T));
 }
 
-uint32_t Crc(uLong crc, const char* bytes, size_t count) {
-  return static_cast<uint32_t>(crc32_z(crc, reinterpret_cast<const unsigned char*>(bytes), count));
-}
-
 // Over the entry as if the CRC's own four bytes were zero.
 uint32_t EntryCrc(std::string_view entry) {
   char header[kHeaderBytes];
   std::memcpy(header, entry.data(), kHeaderBytes);
   Store<uint32_t>(header + kCrcPlace, 0);
-  const uint32_t crc = Crc(0, header, kHeaderBytes);
-  return Crc(crc, entry.data() + kHeaderBytes, entry.size() - kHeaderBytes);
+  return Crc32(Crc32(0, {header, kHeaderBytes}), entry.substr(kHeaderBytes));
 }
 
 // The one-shot and EVP forms of OpenSSL's SHA-256 cost a third more for an entry of ordinary size,
@@ -138,6 +120,25 @@ std::string EncodeEntry(const EntryHeader& header, std::string_view body) {
   return entry;
 }
 
+absl::StatusOr<size_t> EntryBytes(std::string_view bytes) {
+  if (bytes.size() >= kHeaderBytes && std::memcmp(bytes.data(), kMagic, sizeof kMagic) == 0) {
+    const size_t entry = kHeaderBytes + Load<uint32_t>(bytes.data() + kBodyLengthPlace);
+    if (entry <= bytes.size()) return entry;
+  }
+  return absl::DataLossError("not a row of entries");
+}
+
+EntryHeader HeaderOf(std::string_view bytes) {
+  const char* const from = bytes.data();
+  EntryHeader header;
+  header.kind = static_cast<EntryKind>(Load<uint8_t>(from + kKindPlace));
+  header.partition = Load<uint32_t>(from + kPartitionPlace);
+  header.epoch = Load<uint64_t>(from + kEpochPlace);
+  header.sequence = Load<uint64_t>(from + kSequencePlace);
+  std::memcpy(header.previous_hash.bytes.data(), from + kPreviousHashPlace, sizeof(Hash::bytes));
+  return header;
+}
+
 absl::StatusOr<EntryView> ParseEntry(std::string_view bytes) {
   if (bytes.size() < kHeaderBytes || bytes.size() > kRecordBytesMax) {
     return absl::DataLossError(absl::StrCat("an entry of ", bytes.size(), " bytes"));
@@ -164,12 +165,7 @@ absl::StatusOr<EntryView> ParseEntry(std::string_view bytes) {
     return absl::UnimplementedError(absl::StrCat("entry kind ", kind, " is of a newer release"));
   }
   EntryView entry;
-  entry.header.kind = static_cast<EntryKind>(kind);
-  entry.header.partition = Load<uint32_t>(from + kPartitionPlace);
-  entry.header.epoch = Load<uint64_t>(from + kEpochPlace);
-  entry.header.sequence = Load<uint64_t>(from + kSequencePlace);
-  std::memcpy(entry.header.previous_hash.bytes.data(), from + kPreviousHashPlace,
-              sizeof(Hash::bytes));
+  entry.header = HeaderOf(bytes);
   entry.bytes = bytes;
   entry.body = bytes.substr(kHeaderBytes);
   return entry;

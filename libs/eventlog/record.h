@@ -78,6 +78,11 @@ struct EntryView {
 // Header and body, with CRC. CHECKs that the result is at most kRecordBytesMax; callers test the
 // size of the body first.
 std::string EncodeEntry(const EntryHeader& header, std::string_view body);
+// The length of the entry at the front of `bytes`, which are a row of entries; believed, not
+// verified. DATA_LOSS when that goes beyond `bytes`.
+absl::StatusOr<size_t> EntryBytes(std::string_view bytes);
+// The header of an entry of at least kHeaderBytes; read, not verified.
+EntryHeader HeaderOf(std::string_view bytes);
 // UNIMPLEMENTED for a format or kind this release does not know (a newer release wrote it);
 // DATA_LOSS for a bad magic, length or CRC. Never guesses.
 absl::StatusOr<EntryView> ParseEntry(std::string_view bytes);

@@ -9,6 +9,10 @@
 #include "libs/base/status_macros.h"
 #include "libs/eventlog/head_file.h"
 #include "libs/eventlog/identity_file.h"
+#include "libs/eventlog/journal.h"
+#include "libs/eventlog/journal_overlay.h"
+#include "libs/eventlog/journal_recovery.h"
+#include "libs/eventlog/log_mover.h"
 #include "libs/eventlog/log_tail.h"
 #include "libs/eventlog/sqlite_log_file.h"
 #include "libs/eventlog/sqlite_log_flusher.h"
@@ -100,19 +104,20 @@ class HeadKeeper {
 class SqliteEventLog::Impl {
  public:
   Impl(std::unique_ptr<FileLock> lock, std::unique_ptr<LogFileReader> file,
-       std::vector<FoldState> heads, LogFileWriter writer, LogFileWriter checkpointer,
+       std::vector<FoldState> heads, LogFileWriter writer, Journal journal,
        const SqliteLogOptions& options, Files& files, Scheduler& scheduler)
       : options_(options),
         lock_(std::move(lock)),
         file_(std::move(file)),
         tail_(std::move(heads)),
         head_keeper_(files, scheduler, options_, file_->identity(), tail_),
-        flusher_({*file_, tail_, scheduler, *options_.clock, *options_.random,
+        mover_(std::move(writer), tail_, scheduler),
+        flusher_({file_->identity(), tail_, mover_, scheduler, *options_.clock, *options_.random,
                   [this](const std::vector<Partition>& grown) {
                     head_keeper_.Changed();
                     watchers_.Notify(grown);
                   }},
-                 std::move(writer), std::move(checkpointer)) {}
+                 std::move(journal)) {}
 
   const LogIdentity& identity() const { return file_->identity(); }
   LogTail& tail() { return tail_; }
@@ -121,14 +126,15 @@ class SqliteEventLog::Impl {
   SqliteLogFlusher& flusher() { return flusher_; }
 
  private:
-  // Destroyed from the last to the first: the flusher finishes, the heads are written, the lock
-  // goes.
+  // Destroyed from the last to the first: the flusher finishes and has all moved, the heads are
+  // written, the lock goes.
   const SqliteLogOptions options_;
   const std::unique_ptr<FileLock> lock_;
   const std::unique_ptr<LogFileReader> file_;
   LogTail tail_;
   Watchers watchers_;
   HeadKeeper head_keeper_;
+  LogMover mover_;
   SqliteLogFlusher flusher_;
 };
 
@@ -141,7 +147,10 @@ absl::Status SqliteEventLog::Create(const LogIdentity& identity, const SqliteLog
   if (HasIdentityFile(files, options.folder)) {
     return absl::AlreadyExistsError(absl::StrCat("there is a log in ", options.folder));
   }
-  ABSL_RETURN_IF_ERROR(CreateLogFile(options));
+  ABSL_RETURN_IF_ERROR(CreateLogFile(options, identity.partitions));
+  for (size_t i = 0; i < kJournalFiles; ++i) {
+    ABSL_RETURN_IF_ERROR(files.WriteAtomically(JournalPath(options.folder, i), {}));
+  }
   std::vector<KnownHead> heads;
   for (Partition partition = 0; partition < identity.partitions; ++partition) {
     heads.push_back({0, InitialHash(identity, partition)});
@@ -158,22 +167,27 @@ absl::StatusOr<std::unique_ptr<SqliteEventLog>> SqliteEventLog::Open(
   if (!files.Exists(LogFilePath(options.folder))) {
     return absl::DataLossError(absl::StrCat(LogFilePath(options.folder), " is missing"));
   }
-  ABSL_ASSIGN_OR_RETURN(LogFileWriter writer, LogFileWriter::Open(options));
-  ABSL_ASSIGN_OR_RETURN(LogFileWriter checkpointer, LogFileWriter::Open(options));
+  ABSL_RETURN_IF_ERROR(CheckJournalFiles(options, files));
+  ABSL_ASSIGN_OR_RETURN(LogFileWriter writer, LogFileWriter::Open(options, identity.partitions));
   // A writer that was killed may have left a commit that only the machine's memory holds; nobody
   // may build on it before the disk has it.
   ABSL_RETURN_IF_ERROR(writer.SyncWal());
   auto file = std::make_unique<LogFileReader>(std::move(identity), options);
+  ABSL_ASSIGN_OR_RETURN(const uint64_t generation, RecoverJournal(options, *file, writer));
   ABSL_ASSIGN_OR_RETURN(std::vector<FoldState> heads, VerifyTails(*file, files, options));
+  ABSL_ASSIGN_OR_RETURN(Journal journal,
+                        Journal::Open(options, file->identity().log_id, generation));
   return std::unique_ptr<SqliteEventLog>(new SqliteEventLog(
       std::make_unique<Impl>(std::move(lock), std::move(file), std::move(heads), std::move(writer),
-                             std::move(checkpointer), options, files, scheduler)));
+                             std::move(journal), options, files, scheduler)));
 }
 
 absl::StatusOr<std::unique_ptr<LogReader>> SqliteEventLog::OpenReader(
     const SqliteLogOptions& options, Files& files, Scheduler& scheduler) {
   ABSL_ASSIGN_OR_RETURN(LogIdentity identity, ReadIdentityFile(files, options.folder));
-  auto file = std::make_unique<LogFileReader>(std::move(identity), options);
+  ABSL_RETURN_IF_ERROR(CheckJournalFiles(options, files));
+  auto overlay = std::make_unique<JournalOverlay>(options, identity);
+  auto file = std::make_unique<LogFileReader>(std::move(identity), options, std::move(overlay));
   ABSL_ASSIGN_OR_RETURN(std::vector<FoldState> heads, VerifyTails(*file, files, options));
   return std::unique_ptr<LogReader>(
       std::make_unique<SqliteLogReader>(std::move(file), std::move(heads), options, scheduler));
@@ -190,11 +204,10 @@ absl::Status SqliteEventLog::Read(Partition partition, FoldState& at, const Read
   ABSL_RETURN_IF_ERROR(CheckPlace(identity(), partition, at.next));
   ABSL_ASSIGN_OR_RETURN(auto newest, impl_->tail().Read(partition, at, limits));
   if (!newest.has_value()) {
-    const FoldState head = impl_->tail().Head(partition);
-    return impl_->file().Read(partition, at, head.next, limits, visit);
+    return impl_->file().Read(partition, at, impl_->tail().MovedEnd(partition), limits, visit);
   }
   // These were verified through the fold before they were stored.
-  for (const std::shared_ptr<const CommittedEntry>& entry : *newest) {
+  for (const CommittedEntryPtr& entry : *newest) {
     ABSL_RETURN_IF_ERROR(visit(entry->view));
     at.epoch = entry->view.header.epoch;
     at.next = entry->view.header.sequence + 1;
@@ -206,6 +219,9 @@ absl::Status SqliteEventLog::Read(Partition partition, FoldState& at, const Read
 
 absl::StatusOr<FoldState> SqliteEventLog::Seek(Partition partition, Sequence from) {
   ABSL_RETURN_IF_ERROR(CheckPlace(identity(), partition, from));
+  if (const CommittedEntryPtr entry = impl_->tail().Find(partition, from)) {
+    return PlaceBefore(entry->view);
+  }
   return impl_->file().Seek(partition, from);
 }
 

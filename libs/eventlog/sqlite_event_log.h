@@ -1,10 +1,11 @@
-// The sqlite engine: one folder, one machine, many readers, one writer. WAL mode with
-// synchronous=FULL; one flusher commits the waiting batches of all partitions in one transaction
-// (group commit), so that one sync of the disk answers many callers.
+// The sqlite engine: one folder, one machine, many readers, one writer. One flusher writes the
+// waiting batches of all partitions to a journal in one write (group commit), so that one sync of
+// the disk answers many callers; a mover brings them into the database behind the callers' way.
 //
-// The folder holds: identity (what is fixed), log.db (the entries), heads (sequence and hash of
-// each partition, written every second and at a clean stop; SQLite takes a damaged end of its WAL
-// for a crash, and the heads tell the two apart), lock.
+// The folder holds: identity (what is fixed), log.db (the entries), journal-0 and journal-1 (those
+// that are not in log.db yet; empty after a clean stop), heads (sequence and hash of each
+// partition, written every second and at a clean stop; a damaged end looks like a crash, and the
+// heads tell the two apart), lock.
 #pragma once
 
 #include <memory>
@@ -28,6 +29,8 @@ struct SqliteLogOptions {
   std::string folder;
   std::string vfs;  // SQLite VFS to use; empty for the default. For tests.
   absl::Duration head_file_period = absl::Seconds(1);
+  // By how much a journal file is made longer at a time.
+  uint64_t journal_chunk_bytes = 1 << 20;
   // For the time and the nonce in epoch records. Outlive the log.
   Clock* clock = &SystemClock();
   Random* random = &SystemRandom();
@@ -35,7 +38,7 @@ struct SqliteLogOptions {
 
 // What the flusher did, for metrics.
 struct FlushStats {
-  absl::Duration sync_time;  // begin to end of the transaction
+  absl::Duration sync_time;  // judging, writing and waiting for the disk
   size_t batches = 0;
   size_t entries = 0;
   size_t bytes = 0;

@@ -1,7 +1,6 @@
 #include "libs/eventlog/sqlite_log_file.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,34 +11,32 @@
 namespace buurtlog::eventlog {
 namespace {
 
-constexpr int kSequenceBits = 48;
-constexpr Sequence kSequenceMax = (Sequence{1} << kSequenceBits) - 1;
+// Sequences are SQLite's rowids.
+constexpr Sequence kSequenceMax = (Sequence{1} << 62) - 1;
 constexpr int kRestartWaitMs = 50;
 constexpr int kBusyWaitMs = 5000;
 
-// A larger page would let one commit of a few entries write more; a smaller one would hold too few
-// of them.
-constexpr const char* kSchema = R"sql(
-  PRAGMA page_size = 4096;
-  PRAGMA journal_mode = WAL;
-  CREATE TABLE IF NOT EXISTS entry (position INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
-  CREATE VIEW IF NOT EXISTS log AS
-    SELECT position >> 48 AS "partition", position & 0xffffffffffff AS sequence, bytes FROM entry;
-)sql";
+// As many tables as the view for people shows; SQLite joins no more than 500.
+constexpr uint32_t kViewPartitionsMax = 256;
 
-constexpr const char* kInsert = "INSERT INTO entry(position, bytes) VALUES(?1, ?2)";
-constexpr const char* kRange =
-    "SELECT position, bytes FROM entry WHERE position >= ?1 AND position < ?2 ORDER BY position";
-constexpr const char* kLast =
-    "SELECT position FROM entry WHERE position > ?1 AND position <= ?2 "
-    "ORDER BY position DESC LIMIT 1";
+std::string TableOf(Partition partition) { return absl::StrCat("entry_", partition); }
 
-int64_t PositionOf(Partition partition, Sequence sequence) {
-  CHECK(partition < kPartitionsMax && sequence <= kSequenceMax);
-  return static_cast<int64_t>(partition) << kSequenceBits | static_cast<int64_t>(sequence);
+// Pages of 8 KiB hold some twenty entries, so little of them stays empty, and moving a few entries
+// still writes little.
+std::string Schema(uint32_t partitions) {
+  std::string sql = "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; BEGIN;";
+  std::string view;
+  for (Partition partition = 0; partition < partitions; ++partition) {
+    absl::StrAppend(&sql, "CREATE TABLE IF NOT EXISTS ", TableOf(partition),
+                    "(sequence INTEGER PRIMARY KEY, bytes BLOB NOT NULL);");
+    absl::StrAppend(&view, partition == 0 ? "" : " UNION ALL ", "SELECT ", partition,
+                    " AS \"partition\", sequence, bytes FROM ", TableOf(partition));
+  }
+  if (partitions <= kViewPartitionsMax) {
+    absl::StrAppend(&sql, "CREATE VIEW IF NOT EXISTS log AS ", view, ";");
+  }
+  return absl::StrCat(sql, "COMMIT;");
 }
-
-Sequence SequenceOf(int64_t position) { return static_cast<uint64_t>(position) & kSequenceMax; }
 
 // What SQLite calls corrupt has no place of its own; the place where the reader met it is the best
 // there is.
@@ -93,32 +90,44 @@ absl::Status DataLossAt(Partition partition, Sequence sequence, std::string_view
       absl::StrCat("partition ", partition, ", sequence ", sequence, ": ", AbslView(what)));
 }
 
+FoldState PlaceBefore(const EntryView& entry) {
+  FoldState state;
+  state.next = entry.header.sequence;
+  state.head_hash = entry.header.previous_hash;
+  state.epoch = entry.header.epoch - (entry.header.kind == EntryKind::kEpoch ? 1 : 0);
+  return state;
+}
+
 std::string LogFilePath(const std::string& folder) { return absl::StrCat(folder, "/log.db"); }
 
-absl::Status CreateLogFile(const SqliteLogOptions& options) {
+absl::Status CreateLogFile(const SqliteLogOptions& options, uint32_t partitions) {
   sqlite::OpenOptions open;
   open.vfs = options.vfs;
   ABSL_ASSIGN_OR_RETURN(sqlite::Connection connection,
                         sqlite::Connection::Open(LogFilePath(options.folder), open));
-  ABSL_RETURN_IF_ERROR(connection.Execute(kSchema));
-  ABSL_ASSIGN_OR_RETURN(sqlite::Statement any,
-                        connection.Prepare("SELECT EXISTS (SELECT 1 FROM entry)"));
-  ABSL_ASSIGN_OR_RETURN(const bool row, any.Step());
-  if (row && any.Int(0) != 0) {
-    return absl::AlreadyExistsError(
-        absl::StrCat(LogFilePath(options.folder), " has entries, but no identity beside it"));
+  ABSL_RETURN_IF_ERROR(connection.Execute(Schema(partitions)));
+  for (Partition partition = 0; partition < partitions; ++partition) {
+    ABSL_ASSIGN_OR_RETURN(
+        sqlite::Statement any,
+        connection.Prepare(absl::StrCat("SELECT EXISTS (SELECT 1 FROM ", TableOf(partition), ")")));
+    ABSL_ASSIGN_OR_RETURN(const bool row, any.Step());
+    if (row && any.Int(0) != 0) {
+      return absl::AlreadyExistsError(
+          absl::StrCat(LogFilePath(options.folder), " has entries, but no identity beside it"));
+    }
   }
   return absl::OkStatus();
 }
 
-LogFileWriter::LogFileWriter(sqlite::Connection connection, sqlite::Statement insert)
+LogFileWriter::LogFileWriter(sqlite::Connection connection, uint32_t partitions)
     : connection_(std::move(connection)),
-      insert_(std::move(insert)),
+      inserts_(partitions),
       wal_pages_(std::make_unique<int>(0)) {
   sqlite3_wal_hook(connection_.handle(), CountWalPages, wal_pages_.get());
 }
 
-absl::StatusOr<LogFileWriter> LogFileWriter::Open(const SqliteLogOptions& options) {
+absl::StatusOr<LogFileWriter> LogFileWriter::Open(const SqliteLogOptions& options,
+                                                  uint32_t partitions) {
   sqlite::OpenOptions open;
   open.create = false;
   open.vfs = options.vfs;
@@ -126,11 +135,10 @@ absl::StatusOr<LogFileWriter> LogFileWriter::Open(const SqliteLogOptions& option
   ABSL_ASSIGN_OR_RETURN(sqlite::Connection connection,
                         sqlite::Connection::Open(LogFilePath(options.folder), open));
   ABSL_RETURN_IF_ERROR(
-      connection.Execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
+      connection.Execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; "
                          "PRAGMA wal_autocheckpoint = 0; "
                          "PRAGMA journal_size_limit = 67108864"));
-  ABSL_ASSIGN_OR_RETURN(sqlite::Statement insert, connection.Prepare(kInsert));
-  return LogFileWriter(std::move(connection), std::move(insert));
+  return LogFileWriter(std::move(connection), partitions);
 }
 
 absl::StatusOr<sqlite::Transaction> LogFileWriter::Begin() {
@@ -138,7 +146,14 @@ absl::StatusOr<sqlite::Transaction> LogFileWriter::Begin() {
 }
 
 absl::Status LogFileWriter::Insert(Partition partition, Sequence sequence, std::string_view bytes) {
-  return insert_.Bind(1, PositionOf(partition, sequence)).BindBlobView(2, bytes).Run();
+  CHECK(partition < inserts_.size() && sequence <= kSequenceMax);
+  std::optional<sqlite::Statement>& insert = inserts_[partition];
+  if (!insert.has_value()) {
+    ABSL_ASSIGN_OR_RETURN(
+        insert, connection_.Prepare(absl::StrCat("INSERT OR IGNORE INTO ", TableOf(partition),
+                                                 "(sequence, bytes) VALUES(?1, ?2)")));
+  }
+  return insert->Bind(1, static_cast<int64_t>(sequence)).BindBlobView(2, bytes).Run();
 }
 
 absl::StatusOr<bool> LogFileWriter::Checkpoint(CheckpointMode mode) {
@@ -169,37 +184,68 @@ absl::Status LogFileWriter::SyncWal() {
   return absl::OkStatus();
 }
 
-bool LogFileWriter::NoRoom() {
-  const int code = sqlite3_extended_errcode(connection_.handle());
-  if (code == SQLITE_FULL) return true;
-  // Only a failed write: when a sync or the shared index fails, the entries may be in the WAL
-  // already.
-  if (code != SQLITE_IOERR_WRITE) return false;
-  const int error = sqlite3_system_errno(connection_.handle());
-  return error == ENOSPC || error == EDQUOT || error == EFBIG;
-}
-
 // One connection for reading, with its statements.
-struct LogFileReader::Session {
-  sqlite::Connection connection;
-  sqlite::Statement range;
-  sqlite::Statement last;
+class LogFileReader::Session {
+ public:
+  Session(sqlite::Connection connection, uint32_t partitions)
+      : connection_(std::move(connection)), ranges_(partitions), lasts_(partitions) {}
+
+  absl::StatusOr<sqlite::Statement*> Range(Partition partition) {
+    return Prepared(ranges_[partition], partition, "SELECT sequence, bytes FROM ",
+                    " WHERE sequence >= ?1 AND sequence < ?2 ORDER BY sequence");
+  }
+  absl::StatusOr<sqlite::Statement*> Last(Partition partition) {
+    return Prepared(lasts_[partition], partition, "SELECT max(sequence) FROM ", "");
+  }
+
+ private:
+  absl::StatusOr<sqlite::Statement*> Prepared(std::optional<sqlite::Statement>& statement,
+                                              Partition partition, const char* before,
+                                              const char* behind) {
+    if (!statement.has_value()) {
+      absl::StatusOr<sqlite::Statement> prepared =
+          connection_.Prepare(absl::StrCat(before, TableOf(partition), behind));
+      // The tables are made with the log, so one that is not there was lost.
+      if (absl::IsInternal(prepared.status())) {
+        return DataLossAt(partition, 0, StdView(prepared.status().message()));
+      }
+      ABSL_RETURN_IF_ERROR(WithPlace(prepared.status(), partition, 0));
+      statement = *std::move(prepared);
+    }
+    return &*statement;
+  }
+
+  sqlite::Connection connection_;
+  std::vector<std::optional<sqlite::Statement>> ranges_;  // by partition
+  std::vector<std::optional<sqlite::Statement>> lasts_;
 };
 
 // Rows copied out of the database, so that no transaction stays open while they are visited.
 struct LogFileReader::Rows {
   struct Row {
-    int64_t position = 0;
+    Sequence sequence = 0;
     size_t offset = 0;
     size_t size = 0;
   };
   std::string bytes;
   std::vector<Row> rows;
   bool ended = false;  // nothing more in the range
+
+  // False, and nothing added, when that would be over the limits.
+  bool Add(Sequence sequence, std::string_view entry, const ReadLimits& limits) {
+    if (!rows.empty() &&
+        (rows.size() >= limits.entries_max || bytes.size() + entry.size() > limits.bytes_max)) {
+      return false;
+    }
+    rows.push_back({sequence, bytes.size(), entry.size()});
+    bytes.append(entry);
+    return true;
+  }
 };
 
-LogFileReader::LogFileReader(LogIdentity identity, SqliteLogOptions options)
-    : identity_(std::move(identity)), options_(std::move(options)) {}
+LogFileReader::LogFileReader(LogIdentity identity, SqliteLogOptions options,
+                             std::unique_ptr<JournalOverlay> overlay)
+    : identity_(std::move(identity)), options_(std::move(options)), overlay_(std::move(overlay)) {}
 
 LogFileReader::~LogFileReader() = default;
 
@@ -213,10 +259,7 @@ absl::StatusOr<std::unique_ptr<LogFileReader::Session>> LogFileReader::Take() {
     }
   }
   ABSL_ASSIGN_OR_RETURN(sqlite::Connection connection, OpenReadOnly(options_));
-  ABSL_ASSIGN_OR_RETURN(sqlite::Statement range, connection.Prepare(kRange));
-  ABSL_ASSIGN_OR_RETURN(sqlite::Statement last, connection.Prepare(kLast));
-  return std::unique_ptr<Session>(
-      new Session{std::move(connection), std::move(range), std::move(last)});
+  return std::make_unique<Session>(std::move(connection), identity_.partitions);
 }
 
 void LogFileReader::GiveBack(std::unique_ptr<Session> session) {
@@ -226,27 +269,34 @@ void LogFileReader::GiveBack(std::unique_ptr<Session> session) {
 
 absl::Status LogFileReader::ReadRows(Partition partition, Sequence from, Sequence end,
                                      const ReadLimits& limits, Rows& rows) {
+  if (overlay_ != nullptr) ABSL_RETURN_IF_ERROR(overlay_->Refresh());
+  ABSL_RETURN_IF_ERROR(ReadTable(partition, from, end, limits, rows));
+  if (overlay_ == nullptr || !rows.ended) return absl::OkStatus();
+  const Sequence next = rows.rows.empty() ? from : rows.rows.back().sequence + 1;
+  overlay_->ForEach(partition, next, end, [&](Sequence sequence, std::string_view bytes) {
+    rows.ended = rows.Add(sequence, bytes, limits);
+    return rows.ended;
+  });
+  return absl::OkStatus();
+}
+
+absl::Status LogFileReader::ReadTable(Partition partition, Sequence from, Sequence end,
+                                      const ReadLimits& limits, Rows& rows) {
   // A connection that met an error is not used again.
   ABSL_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Take());
-  sqlite::Statement& range = session->range;
-  range.Bind(1, PositionOf(partition, from)).Bind(2, PositionOf(partition, end));
-  while (rows.rows.empty() ||
-         (rows.rows.size() < limits.entries_max && rows.bytes.size() < limits.bytes_max)) {
-    absl::StatusOr<bool> row = range.Step();
+  ABSL_ASSIGN_OR_RETURN(sqlite::Statement* const range, session->Range(partition));
+  range->Bind(1, static_cast<int64_t>(from)).Bind(2, static_cast<int64_t>(end));
+  while (true) {
+    absl::StatusOr<bool> row = range->Step();
     if (!row.ok()) {
-      const Sequence after = rows.rows.empty() ? from - 1 : SequenceOf(rows.rows.back().position);
+      const Sequence after = rows.rows.empty() ? from - 1 : rows.rows.back().sequence;
       return WithPlace(row.status(), partition, after);
     }
-    if (!*row) {
-      rows.ended = true;
-      break;
-    }
-    const std::string_view bytes = range.Blob(1);
-    if (!rows.rows.empty() && rows.bytes.size() + bytes.size() > limits.bytes_max) break;
-    rows.rows.push_back({range.Int(0), rows.bytes.size(), bytes.size()});
-    rows.bytes.append(bytes);
+    rows.ended = !*row;
+    if (rows.ended) break;
+    if (!rows.Add(static_cast<Sequence>(range->Int(0)), range->Blob(1), limits)) break;
   }
-  range.Reset();
+  range->Reset();
   GiveBack(std::move(session));
   return absl::OkStatus();
 }
@@ -281,9 +331,9 @@ absl::Status LogFileReader::Read(Partition partition, FoldState& at, std::option
   ABSL_RETURN_IF_ERROR(ReadRows(partition, at.next, end.value_or(kSequenceMax), limits, rows));
   FoldState moved = at;
   for (const Rows::Row& row : rows.rows) {
-    if (SequenceOf(row.position) != at.next) {
+    if (row.sequence != at.next) {
       return DataLossAt(partition, at.next,
-                        absl::StrCat("missing; the next entry is ", SequenceOf(row.position)));
+                        absl::StrCat("missing; the next entry is ", row.sequence));
     }
     const std::string_view bytes = std::string_view(rows.bytes).substr(row.offset, row.size);
     ABSL_ASSIGN_OR_RETURN(const FoldResult folded, FoldStored(moved, partition, bytes));
@@ -312,23 +362,19 @@ absl::StatusOr<FoldState> LogFileReader::Seek(Partition partition, Sequence from
     return DataLossAt(partition, from, StdView(entry.status().message()));
   }
   ABSL_RETURN_IF_ERROR(entry.status());
-  FoldState state;
-  state.next = from;
-  state.head_hash = entry->header.previous_hash;
-  state.epoch = entry->header.epoch - (entry->header.kind == EntryKind::kEpoch ? 1 : 0);
-  return state;
+  return PlaceBefore(*entry);
 }
 
 absl::StatusOr<Sequence> LogFileReader::LastSequence(Partition partition) {
+  if (overlay_ != nullptr) ABSL_RETURN_IF_ERROR(overlay_->Refresh());
   ABSL_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Take());
-  sqlite::Statement& last = session->last;
-  last.Bind(1, PositionOf(partition, 0)).Bind(2, PositionOf(partition, kSequenceMax));
-  absl::StatusOr<bool> row = last.Step();
+  ABSL_ASSIGN_OR_RETURN(sqlite::Statement* const last, session->Last(partition));
+  absl::StatusOr<bool> row = last->Step();
   ABSL_RETURN_IF_ERROR(WithPlace(row.status(), partition, 0));
-  const Sequence sequence = *row ? SequenceOf(last.Int(0)) : 0;
-  last.Reset();
+  const Sequence in_table = *row ? static_cast<Sequence>(last->Int(0)) : 0;
+  last->Reset();
   GiveBack(std::move(session));
-  return sequence;
+  return overlay_ == nullptr ? in_table : std::max(in_table, overlay_->Last(partition));
 }
 
 absl::StatusOr<FoldState> LogFileReader::VerifyTail(Partition partition, const KnownHead& known) {
@@ -357,17 +403,21 @@ absl::StatusOr<FoldState> LogFileReader::VerifyTail(Partition partition, const K
   return state;
 }
 
-absl::StatusOr<LogFileChanges> LogFileChanges::Open(const SqliteLogOptions& options) {
+absl::StatusOr<LogFileChanges> LogFileChanges::Open(const SqliteLogOptions& options,
+                                                    JournalOverlay& overlay) {
   ABSL_ASSIGN_OR_RETURN(sqlite::Connection connection, OpenReadOnly(options));
-  return LogFileChanges(std::move(connection));
+  return LogFileChanges(std::move(connection), overlay);
 }
 
 absl::StatusOr<bool> LogFileChanges::Changed() {
+  ABSL_RETURN_IF_ERROR(overlay_->Refresh());
   sqlite::Statement& statement = connection_.Cached("PRAGMA data_version");
   ABSL_ASSIGN_OR_RETURN(const bool row, statement.Step());
   const int64_t version = row ? statement.Int(0) : -1;
   statement.Reset();
-  return std::exchange(version_, version) != version;
+  const bool moved = std::exchange(version_, version) != version;
+  const uint64_t batches = overlay_->batches();
+  return (std::exchange(batches_, batches) != batches) || moved;
 }
 
 }  // namespace buurtlog::eventlog

@@ -1,5 +1,6 @@
-// log.db: the entries of the sqlite engine as rows of one table, keyed by their place and by
-// nothing else. Everything that is read from it is verified through the fold.
+// log.db: the entries of the sqlite engine as rows, a table for each partition, keyed by their
+// sequence and by nothing else: so every table grows at its end only, and its pages are full.
+// Everything that is read from it is verified through the fold.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +18,7 @@
 #include "absl/synchronization/mutex.h"
 #include "libs/eventlog/event_log.h"
 #include "libs/eventlog/head_file.h"
+#include "libs/eventlog/journal_overlay.h"
 #include "libs/eventlog/sqlite_event_log.h"
 #include "libs/sqlite/sqlite.h"
 
@@ -32,10 +34,13 @@ inline constexpr size_t kIdleReadersMax = 4;
 // DATA_LOSS naming the place.
 absl::Status DataLossAt(Partition partition, Sequence sequence, std::string_view what);
 
+// From where a reader that skips everything before `entry` visits it.
+FoldState PlaceBefore(const EntryView& entry);
+
 std::string LogFilePath(const std::string& folder);
 
 // Makes an empty log.db. ALREADY_EXISTS when there is one with entries.
-absl::Status CreateLogFile(const SqliteLogOptions& options);
+absl::Status CreateLogFile(const SqliteLogOptions& options, uint32_t partitions);
 
 enum class CheckpointMode {
   kPassive,   // waits for nobody
@@ -43,37 +48,39 @@ enum class CheckpointMode {
   kTruncate,  // and empties the file
 };
 
-// A connection that writes, with its statement. Not thread-safe.
+// A connection that writes, with its statements. A commit is not synced; SyncWal is for that. Not
+// thread-safe.
 class LogFileWriter {
  public:
-  static absl::StatusOr<LogFileWriter> Open(const SqliteLogOptions& options);
+  static absl::StatusOr<LogFileWriter> Open(const SqliteLogOptions& options, uint32_t partitions);
 
   absl::StatusOr<sqlite::Transaction> Begin();
+  // A row that is there already stays: a commit of unknown outcome is repeated.
   absl::Status Insert(Partition partition, Sequence sequence, std::string_view bytes);
   // Moves what the WAL holds into the database as far as readers allow, and waits for the disk.
   // True when all of it was moved.
   absl::StatusOr<bool> Checkpoint(CheckpointMode mode);
   // Waits for the disk to have all that the WAL holds.
   absl::Status SyncWal();
-  // True after a write that failed because there is no room: then it is certain that nothing of the
-  // transaction was stored. Asked before the transaction is destroyed.
-  bool NoRoom();
   // Pages in the WAL after the newest commit.
   int wal_pages() const { return *wal_pages_; }
 
  private:
-  LogFileWriter(sqlite::Connection connection, sqlite::Statement insert);
+  LogFileWriter(sqlite::Connection connection, uint32_t partitions);
   absl::StatusOr<bool> RunCheckpoint(const char* sql);
 
   sqlite::Connection connection_;
-  sqlite::Statement insert_;
+  std::vector<std::optional<sqlite::Statement>> inserts_;  // by partition
   std::unique_ptr<int> wal_pages_;  // written by SQLite's hook, so it stays in its place
 };
 
 // Reads on connections of its own, in short transactions. Thread-safe.
 class LogFileReader {
  public:
-  LogFileReader(LogIdentity identity, SqliteLogOptions options);
+  // `overlay`: what stands in the journal, read as if it stood in log.db; null for the writer, who
+  // has it in memory.
+  LogFileReader(LogIdentity identity, SqliteLogOptions options,
+                std::unique_ptr<JournalOverlay> overlay = nullptr);
   ~LogFileReader();
 
   // As LogReader::Read. `end` is the sequence behind the last entry that is known to be there:
@@ -91,34 +98,44 @@ class LogFileReader {
   absl::StatusOr<FoldState> VerifyTail(Partition partition, const KnownHead& known);
 
   const LogIdentity& identity() const { return identity_; }
+  JournalOverlay* overlay() const { return overlay_.get(); }
 
  private:
-  struct Session;
+  class Session;
   struct Rows;
 
   absl::StatusOr<std::unique_ptr<Session>> Take();
   void GiveBack(std::unique_ptr<Session> session);
   absl::Status ReadRows(Partition partition, Sequence from, Sequence end, const ReadLimits& limits,
                         Rows& rows);
+  absl::Status ReadTable(Partition partition, Sequence from, Sequence end, const ReadLimits& limits,
+                         Rows& rows);
   absl::Status CheckAtEnd(Partition partition, const FoldState& at, std::optional<Sequence> end);
 
   const LogIdentity identity_;
   const SqliteLogOptions options_;
+  const std::unique_ptr<JournalOverlay> overlay_;
   absl::Mutex mutex_;
   std::vector<std::unique_ptr<Session>> idle_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Tells that another connection, of this or another process, has committed. Not thread-safe.
+// Tells that the writer, of this or another process, has written to the journal or to log.db. Not
+// thread-safe.
 class LogFileChanges {
  public:
-  static absl::StatusOr<LogFileChanges> Open(const SqliteLogOptions& options);
-  // True when there was a commit since the call before; true the first time.
+  // `overlay` outlives it.
+  static absl::StatusOr<LogFileChanges> Open(const SqliteLogOptions& options,
+                                             JournalOverlay& overlay);
+  // True when there was something since the call before; true the first time.
   absl::StatusOr<bool> Changed();
 
  private:
-  explicit LogFileChanges(sqlite::Connection connection) : connection_(std::move(connection)) {}
+  LogFileChanges(sqlite::Connection connection, JournalOverlay& overlay)
+      : connection_(std::move(connection)), overlay_(&overlay) {}
   sqlite::Connection connection_;
+  JournalOverlay* overlay_;
   int64_t version_ = -1;
+  uint64_t batches_ = 0;
 };
 
 }  // namespace buurtlog::eventlog

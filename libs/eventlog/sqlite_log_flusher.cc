@@ -13,15 +13,14 @@
 namespace buurtlog::eventlog {
 namespace {
 
-using EntryPtr = std::shared_ptr<const CommittedEntry>;
-
 // Folds `bytes` and keeps the canonical form when it counts; null when it does not.
-absl::StatusOr<EntryPtr> FoldEntry(FoldState& state, Partition partition, std::string bytes) {
+absl::StatusOr<CommittedEntryPtr> FoldEntry(FoldState& state, Partition partition,
+                                            std::string bytes) {
   auto entry = std::make_shared<CommittedEntry>();
   entry->bytes = std::move(bytes);
   absl::StatusOr<FoldResult> folded = Fold(state, partition, entry->bytes);
   ABSL_RETURN_IF_ERROR(folded.status());
-  if (folded->verdict != Verdict::kCounts) return EntryPtr();
+  if (folded->verdict != Verdict::kCounts) return CommittedEntryPtr();
   entry->view = folded->entry;
   if (!folded->filled.empty()) {
     entry->bytes = std::move(folded->filled);
@@ -29,7 +28,7 @@ absl::StatusOr<EntryPtr> FoldEntry(FoldState& state, Partition partition, std::s
     entry->view.hash = state.head_hash;
   }
   if (entry->view.header.kind == EntryKind::kEpoch) entry->owner = state.owner;
-  return EntryPtr(std::move(entry));
+  return CommittedEntryPtr(std::move(entry));
 }
 
 }  // namespace
@@ -59,23 +58,21 @@ struct SqliteLogFlusher::Call {
   }
 };
 
-// What one transaction is about to change.
+// What one batch is about to change.
 struct SqliteLogFlusher::Flush {
   struct Change {
     FoldState state;
-    std::vector<EntryPtr> entries;
+    std::vector<CommittedEntryPtr> entries;
   };
   absl::flat_hash_map<Partition, Change> changes;
   FlushStats stats;
 };
 
-SqliteLogFlusher::SqliteLogFlusher(Parts parts, LogFileWriter writer, LogFileWriter checkpointer)
+SqliteLogFlusher::SqliteLogFlusher(Parts parts, Journal journal)
     : parts_(std::move(parts)),
-      record_bytes_max_(parts_.reader.identity().record_bytes_max),
-      writer_(std::move(writer)),
+      record_bytes_max_(parts_.identity.record_bytes_max),
+      journal_(std::move(journal)),
       states_(parts_.tail.Heads()),
-      checkpointer_(std::move(checkpointer)),
-      checkpoint_queue_(parts_.scheduler.NewQueue("log checkpoint", QueueKind::kBlocking)),
       queue_(parts_.scheduler.NewQueue("log flusher", QueueKind::kBlocking)) {}
 
 SqliteLogFlusher::~SqliteLogFlusher() {
@@ -87,9 +84,8 @@ SqliteLogFlusher::~SqliteLogFlusher() {
   for (std::vector<Call> calls = TakeWaiting(); !calls.empty(); calls = TakeWaiting()) {
     Run(std::move(calls));
   }
-  checkpoint_queue_.reset();
-  // A log that was closed well opens without going through its WAL.
-  writer_.Checkpoint(CheckpointMode::kTruncate).status().IgnoreError();
+  // What is left in the journal is found by the next one who opens the log.
+  if (doubtful_ == nullptr && parts_.mover.MoveAllAndTidy().ok()) journal_.Empty().IgnoreError();
 }
 
 void SqliteLogFlusher::OnFlush(absl::AnyInvocable<void(const FlushStats&)> observer) {
@@ -157,7 +153,7 @@ std::vector<SqliteLogFlusher::Call> SqliteLogFlusher::TakeWaiting() {
   return calls;
 }
 
-// One transaction a task, so that a simulation can stop the world between two.
+// One batch a task, so that a simulation can stop the world between two.
 void SqliteLogFlusher::FlushWaiting() {
   Run(TakeWaiting());
   absl::MutexLock lock(&mutex_);
@@ -167,13 +163,17 @@ void SqliteLogFlusher::FlushWaiting() {
 
 void SqliteLogFlusher::Run(std::vector<Call> calls) {
   const absl::Duration begin = parts_.scheduler.Now();
-  absl::Status status = doubtful_ ? ReadAgain() : absl::OkStatus();
+  absl::Status status = doubtful_ == nullptr ? absl::OkStatus() : Settle();
   Flush flush;
   if (status.ok()) {
     for (Call& call : calls) Judge(call, flush);
     if (!flush.changes.empty()) status = Store(flush);
   }
-  if (status.ok()) Publish(flush);
+  if (status.ok()) {
+    Publish(flush);
+  } else if (!flush.changes.empty() && absl::IsUnavailable(status)) {
+    doubtful_ = std::make_unique<Flush>(std::move(flush));
+  }
   for (Call& call : calls) {
     if (!call.judged) call.verdict = status;
     call.Answer();
@@ -187,7 +187,6 @@ void SqliteLogFlusher::Run(std::vector<Call> calls) {
     flush.stats.sync_time = parts_.scheduler.Now() - begin;
     observer_(flush.stats);
   }
-  CheckpointIfLarge();
 }
 
 std::string SqliteLogFlusher::EpochEntry(const Call& call, const FoldState& state) {
@@ -226,12 +225,12 @@ void SqliteLogFlusher::Judge(Call& call, Flush& flush) {
   } else if (call.epoch != state.epoch) {
     return refuse(absl::AbortedError("another owner has begun an epoch"));
   }
-  std::vector<EntryPtr> entries;
+  std::vector<CommittedEntryPtr> entries;
   for (std::string& bytes : call.entries) {
     if (bytes.size() > record_bytes_max_) {
       return refuse(absl::InvalidArgumentError("an entry is over the size limit of this log"));
     }
-    absl::StatusOr<EntryPtr> entry = FoldEntry(state, call.partition, std::move(bytes));
+    absl::StatusOr<CommittedEntryPtr> entry = FoldEntry(state, call.partition, std::move(bytes));
     // The fold knows the bytes as an entry, of another partition: it does not follow this head.
     if (absl::IsInvalidArgument(entry.status())) {
       return refuse(absl::AbortedError(entry.status().message()));
@@ -256,104 +255,46 @@ void SqliteLogFlusher::Judge(Call& call, Flush& flush) {
 
 // OK: durable. RESOURCE_EXHAUSTED: nothing was stored. UNAVAILABLE: unknown.
 absl::Status SqliteLogFlusher::Store(Flush& flush) {
-  // Before the commit nothing of it is on the disk, so an early failure is no doubt: only the code
-  // differs.
-  absl::StatusOr<sqlite::Transaction> transaction = writer_.Begin();
-  absl::Status status = transaction.status();
-  bool committing = false;
-  if (status.ok()) {
-    for (const auto& [partition, change] : flush.changes) {
-      for (const EntryPtr& entry : change.entries) {
-        if (status.ok()) {
-          status = writer_.Insert(partition, entry->view.header.sequence, entry->bytes);
-        }
-      }
-    }
-    committing = status.ok();
-    if (committing) status = transaction->Commit();
+  std::vector<std::string_view> entries;
+  entries.reserve(flush.stats.entries);
+  for (const auto& [partition, change] : flush.changes) {
+    for (const CommittedEntryPtr& entry : change.entries) entries.push_back(entry->bytes);
   }
-  if (status.ok()) return status;
-  if (writer_.NoRoom()) return absl::ResourceExhaustedError("the disk of the log is full");
-  doubtful_ = true;
-  return absl::UnavailableError(
-      absl::StrCat(committing ? "unknown whether it was stored: " : "the log cannot be written: ",
-                   status.message()));
+  journal_.Release(parts_.mover.released_before());
+  return journal_.Append(entries);
 }
 
 void SqliteLogFlusher::Publish(Flush& flush) {
+  std::vector<CommittedEntryPtr> all;
+  all.reserve(flush.stats.entries);
   for (auto& [partition, change] : flush.changes) {
+    states_[partition] = change.state;
+    all.insert(all.end(), change.entries.begin(), change.entries.end());
+    parts_.tail.Publish(partition, std::move(change.entries), std::move(change.state));
+  }
+  if (!all.empty()) parts_.mover.Add(std::move(all), journal_.generation());
+}
+
+// Makes a write of unknown outcome count: it goes into log.db, behind everything before it, and the
+// journal begins anew, so that it no longer matters what the failed write left there.
+absl::Status SqliteLogFlusher::Settle() {
+  std::vector<CommittedEntryPtr> entries;
+  for (const auto& [partition, change] : doubtful_->changes) {
+    entries.insert(entries.end(), change.entries.begin(), change.entries.end());
+  }
+  if (absl::Status status = parts_.mover.MoveAll(entries); !status.ok()) {
+    return absl::UnavailableError(absl::StrCat("the log cannot be written: ", status.message()));
+  }
+  journal_.Restart();
+  const std::unique_ptr<Flush> settled = std::move(doubtful_);
+  std::vector<Partition> grown;
+  for (auto& [partition, change] : settled->changes) {
+    grown.push_back(partition);
     states_[partition] = change.state;
     parts_.tail.Publish(partition, std::move(change.entries), std::move(change.state));
   }
-}
-
-// After a commit of unknown outcome the file says what counts. What it has more than we knew is
-// made durable before anybody may see it: a failed sync may have left it in the memory of the
-// machine alone.
-absl::Status SqliteLogFlusher::ReadAgain() {
-  std::vector<Partition> grown;
-  Flush found;
-  for (Partition partition = 0; partition < states_.size(); ++partition) {
-    FoldState state = states_[partition];
-    std::vector<EntryPtr> entries;
-    absl::StatusOr<Sequence> last = parts_.reader.LastSequence(partition);
-    if (!last.ok()) return absl::UnavailableError(last.status().message());
-    while (state.next <= *last) {
-      FoldState target = state;
-      const absl::Status read =
-          parts_.reader.Read(partition, target, *last + 1, {}, [&](const EntryView& entry) {
-            ABSL_ASSIGN_OR_RETURN(EntryPtr kept,
-                                  FoldEntry(state, partition, std::string(entry.bytes)));
-            entries.push_back(std::move(kept));
-            return absl::OkStatus();
-          });
-      if (!read.ok()) return absl::UnavailableError(read.message());
-    }
-    if (*last + 1 < state.next) {
-      return absl::UnavailableError(absl::StrCat("partition ", partition, ", sequence ", *last + 1,
-                                                 ": what was durable is missing"));
-    }
-    if (entries.empty()) continue;
-    grown.push_back(partition);
-    found.changes[partition] = {std::move(state), std::move(entries)};
-  }
-  if (!grown.empty()) {
-    const absl::StatusOr<bool> complete = writer_.Checkpoint(CheckpointMode::kRestart);
-    if (!complete.ok()) return absl::UnavailableError(complete.status().message());
-    if (!*complete) return absl::UnavailableError("a reader holds up the end of the log");
-  }
-  doubtful_ = false;
-  Publish(found);
   parts_.grew(grown);
   return absl::OkStatus();
-}
-
-// The bulk of the WAL is moved beside the commits by another connection; what came in meanwhile is
-// little, and moved here between two commits, so that the next one begins the WAL anew. While
-// readers hold that up, the WAL grows and it is tried again later; when it has grown fourfold we
-// wait for them a moment.
-void SqliteLogFlusher::CheckpointIfLarge() {
-  const int pages = writer_.wal_pages();
-  if (checkpointed_.exchange(false)) {
-    // Failure means that the WAL goes on growing; whether there is room is for the next commit to
-    // say.
-    writer_
-        .Checkpoint(pages > 4 * kWalPagesMax ? CheckpointMode::kRestart : CheckpointMode::kPassive)
-        .status()
-        .IgnoreError();
-    checkpoint_at_pages_ = pages + kWalPagesMax / 4;
-    return;
-  }
-  if (pages < kWalPagesMax) {
-    checkpoint_at_pages_ = kWalPagesMax;
-    return;
-  }
-  if (pages < checkpoint_at_pages_) return;
-  checkpoint_at_pages_ = pages + kWalPagesMax / 4;
-  checkpoint_queue_->Post([this] {
-    checkpointer_.Checkpoint(CheckpointMode::kPassive).status().IgnoreError();
-    checkpointed_ = true;
-  });
 }
 
 }  // namespace buurtlog::eventlog

@@ -1,9 +1,8 @@
 // The one writer of a sqlite log: takes the waiting calls of all partitions, judges them through
-// the fold, stores those that count in one transaction, and answers when the disk has it (group
-// commit).
+// the fold, writes those that count to the journal in one batch, and answers when the disk has it
+// (group commit). What is durable goes on to the mover.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -19,27 +18,27 @@
 #include "libs/base/clock.h"
 #include "libs/base/random.h"
 #include "libs/base/scheduler.h"
+#include "libs/eventlog/journal.h"
+#include "libs/eventlog/log_mover.h"
 #include "libs/eventlog/log_tail.h"
 #include "libs/eventlog/sqlite_event_log.h"
-#include "libs/eventlog/sqlite_log_file.h"
 
 namespace buurtlog::eventlog {
 
 // Bytes of entries that may wait; a call beyond it is answered RESOURCE_EXHAUSTED.
 inline constexpr size_t kWaitingBytesMax = 64 << 20;
-// Bytes of entries in one transaction (one call may be larger).
+// Bytes of entries in one batch (one call may be larger).
 inline constexpr size_t kFlushBytesMax = 8 << 20;
 // Calls that may wait.
 inline constexpr size_t kWaitingCallsMax = 64 << 10;
-// The WAL is moved into the database when it has this many pages (16 MiB).
-inline constexpr int kWalPagesMax = 4096;
 
 // Thread-safe.
 class SqliteLogFlusher {
  public:
   struct Parts {
-    LogFileReader& reader;
+    const LogIdentity& identity;
     LogTail& tail;
+    LogMover& mover;
     Scheduler& scheduler;
     Clock& clock;
     Random& random;
@@ -47,9 +46,8 @@ class SqliteLogFlusher {
     absl::AnyInvocable<void(const std::vector<Partition>&)> grew;
   };
 
-  // `writer` commits, `checkpointer` moves the WAL into the database beside it.
-  SqliteLogFlusher(Parts parts, LogFileWriter writer, LogFileWriter checkpointer);
-  // Finishes what waits, on the caller's thread.
+  SqliteLogFlusher(Parts parts, Journal journal);
+  // Finishes what waits, on the caller's thread, and leaves all of it in log.db if it can.
   ~SqliteLogFlusher();
 
   void Append(Partition partition, Epoch epoch, std::vector<std::string> entries,
@@ -71,8 +69,7 @@ class SqliteLogFlusher {
   std::string EpochEntry(const Call& call, const FoldState& state);
   absl::Status Store(Flush& flush);
   void Publish(Flush& flush);
-  absl::Status ReadAgain();
-  void CheckpointIfLarge();
+  absl::Status Settle();
 
   Parts parts_;
   const size_t record_bytes_max_;
@@ -84,16 +81,12 @@ class SqliteLogFlusher {
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;  // then nothing more is posted
 
   // Touched by the flusher's tasks alone.
-  LogFileWriter writer_;
+  Journal journal_;
   std::vector<FoldState> states_;
-  bool doubtful_ = false;  // a commit failed in an unknown way, and the file was not read since
-  int checkpoint_at_pages_ = kWalPagesMax;
+  std::unique_ptr<Flush>
+      doubtful_;  // a write of unknown outcome; nothing is written before it is settled
   absl::AnyInvocable<void(const FlushStats&)> observer_;
 
-  LogFileWriter checkpointer_;  // touched by the checkpoint queue's tasks alone
-  std::atomic<bool> checkpointed_ = false;
-
-  std::unique_ptr<TaskQueue> checkpoint_queue_;
   std::unique_ptr<TaskQueue> queue_;
 };
 

@@ -108,7 +108,7 @@ void SqliteLogReader::Poll() {
 
 absl::StatusOr<std::vector<Partition>> SqliteLogReader::Grown() {
   if (!changes_.has_value()) {
-    ABSL_ASSIGN_OR_RETURN(changes_, LogFileChanges::Open(options_));
+    ABSL_ASSIGN_OR_RETURN(changes_, LogFileChanges::Open(options_, *file_->overlay()));
   }
   std::vector<Partition> grown;
   ABSL_ASSIGN_OR_RETURN(const bool changed, changes_->Changed());

@@ -32,6 +32,7 @@ absl::StatusOr<std::vector<FoldState>> VerifyTails(LogFileReader& reader, Files&
 
 class SqliteLogReader final : public LogReader {
  public:
+  // `file` has an overlay.
   SqliteLogReader(std::unique_ptr<LogFileReader> file, std::vector<FoldState> heads,
                   SqliteLogOptions options, Scheduler& scheduler);
   ~SqliteLogReader() override;
