@@ -153,8 +153,18 @@ std::vector<SqliteLogFlusher::Call> SqliteLogFlusher::TakeWaiting() {
   return calls;
 }
 
+void SqliteLogFlusher::Gather() {
+  absl::MutexLock lock(&mutex_);
+  const auto enough = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return closing_ || waiting_.size() >= expected_;
+  };
+  if (gather_ > absl::ZeroDuration()) mutex_.AwaitWithTimeout(absl::Condition(&enough), gather_);
+  expected_ = waiting_.size();
+}
+
 // One batch a task, so that a simulation can stop the world between two.
 void SqliteLogFlusher::FlushWaiting() {
+  Gather();
   Run(TakeWaiting());
   absl::MutexLock lock(&mutex_);
   scheduled_ = !waiting_.empty() && !closing_;
@@ -168,6 +178,11 @@ void SqliteLogFlusher::Run(std::vector<Call> calls) {
   if (status.ok()) {
     for (Call& call : calls) Judge(call, flush);
     if (!flush.changes.empty()) status = Store(flush);
+  }
+  const absl::Duration took = parts_.scheduler.Now() - begin;
+  {
+    absl::MutexLock lock(&mutex_);
+    gather_ = std::min(kGatherMax, took / kGatherPartOfSync);
   }
   if (status.ok()) {
     Publish(flush);
@@ -184,7 +199,7 @@ void SqliteLogFlusher::Run(std::vector<Call> calls) {
   parts_.grew(grown);
   flush.stats.batches = calls.size();
   if (observer_) {
-    flush.stats.sync_time = parts_.scheduler.Now() - begin;
+    flush.stats.sync_time = took;
     observer_(flush.stats);
   }
 }

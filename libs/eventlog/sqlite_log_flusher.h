@@ -31,6 +31,10 @@ inline constexpr size_t kWaitingBytesMax = 64 << 20;
 inline constexpr size_t kFlushBytesMax = 8 << 20;
 // Calls that may wait.
 inline constexpr size_t kWaitingCallsMax = 64 << 10;
+// Those who were answered together mostly come back together. A batch waits for as many as the one
+// before had: this long at the most, and no more than this part of what a sync takes.
+inline constexpr absl::Duration kGatherMax = absl::Microseconds(100);
+inline constexpr int kGatherPartOfSync = 4;
 
 // Thread-safe.
 class SqliteLogFlusher {
@@ -63,6 +67,7 @@ class SqliteLogFlusher {
 
   void Add(Call call);
   void FlushWaiting();
+  void Gather();
   std::vector<Call> TakeWaiting();
   void Run(std::vector<Call> calls);
   void Judge(Call& call, Flush& flush);
@@ -79,6 +84,8 @@ class SqliteLogFlusher {
   size_t waiting_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   bool scheduled_ ABSL_GUARDED_BY(mutex_) = false;
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;  // then nothing more is posted
+  size_t expected_ ABSL_GUARDED_BY(mutex_) = 0;   // calls in the batch before
+  absl::Duration gather_ ABSL_GUARDED_BY(mutex_);
 
   // Touched by the flusher's tasks alone.
   Journal journal_;
