@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "libs/base/status_macros.h"
+#include "libs/eventsourcing/recent_names.h"
 #include "libs/eventsourcing/state_schema.h"
 #include "libs/sqlite/sqlite.h"
 
@@ -20,7 +21,7 @@ using eventlog::Partition;
 using eventlog::Sequence;
 
 // What waits is gathered this long, so that a busy service writes few and large transactions ...
-constexpr absl::Duration kFlushDelay = absl::Milliseconds(20);
+constexpr absl::Duration kFlushDelay = absl::Milliseconds(200);
 // ... unless this much waits already.
 constexpr size_t kFlushAtOnceChanges = 8'192;
 constexpr absl::Duration kFlushRetryDelay = absl::Milliseconds(500);
@@ -68,6 +69,7 @@ struct Overlay {
   // Changed only by the holder of the write lock, with `mutex` held too; so that holder may read
   // without.
   Generation flushing;
+  RecentNames recent ABSL_GUARDED_BY(mutex){kKnowsNothing};
 };
 
 // In the order of the key, so that neighbours in the table are written one after the other.
@@ -91,7 +93,9 @@ class StateStore::Impl {
         overlays_(partitions),
         writer_(std::move(writer)),
         queue_(scheduler.NewQueue("state-store", QueueKind::kBlocking)),
-        tasks_(*queue_) {}
+        tasks_(*queue_) {
+    for (Partition partition = 0; partition < partitions; ++partition) LearnNewest(partition);
+  }
 
   ~Impl() {
     queue_ = nullptr;
@@ -154,6 +158,7 @@ class StateStore::Impl {
         if (auto it = generation->names.find(command); it != generation->names.end())
           return it->second;
       }
+      if (overlay.recent.Knows(command.key)) return overlay.recent.Find(command);
     }
     std::optional<Sequence> sequence;
     absl::Status status = Query([&](sqlite::Connection& db) -> absl::Status {
@@ -217,6 +222,7 @@ class StateStore::Impl {
       Generation& waiting = overlay.waiting;
       for (StateChange& change : changes) {
         waiting.names.insert_or_assign(change.command, change.sequence);
+        overlay.recent.Add(change.command, change.sequence);
         if (!change.state.has_value()) continue;
         StreamChanges& stream = waiting.streams[KeyOf(change.stream)];
         stream.newest.version = change.version;
@@ -248,6 +254,7 @@ class StateStore::Impl {
       waiting_.fetch_sub(overlay.waiting.changes + overlay.flushing.changes);
       overlay.waiting = {};
       overlay.flushing = {};
+      overlay.recent = RecentNames(kKnowsNothing);
     }
     ABSL_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
                           sqlite::Transaction::Begin(writer_, sqlite::Transaction::Mode::kWrite));
@@ -256,7 +263,9 @@ class StateStore::Impl {
           writer_.Cached(absl::StrCat("DELETE FROM ", table, " WHERE partition = ?"));
       ABSL_RETURN_IF_ERROR(erase.Bind(1, static_cast<int64_t>(partition)).Run());
     }
-    return transaction.Commit();
+    ABSL_RETURN_IF_ERROR(transaction.Commit());
+    LearnNewest(partition);
+    return absl::OkStatus();
   }
 
   absl::Status Flush() {
@@ -267,6 +276,19 @@ class StateStore::Impl {
   }
 
  private:
+  // Before anything is added to the partition. What cannot be read is met again when it is needed.
+  void LearnNewest(Partition partition) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_) {
+    sqlite::Statement& select = writer_.Cached(
+        "SELECT key FROM name WHERE partition = ? ORDER BY key DESC, actor DESC LIMIT 1");
+    const absl::StatusOr<bool> row = select.Bind(1, static_cast<int64_t>(partition)).Step();
+    absl::StatusOr<Uuid> newest = Uuid();
+    if (row.ok() && *row) newest = UuidFromBytes(select.Blob(0));
+    select.Reset();
+    Overlay& overlay = overlays_[partition];
+    absl::MutexLock lock(&overlay.mutex);
+    if (row.ok() && newest.ok()) overlay.recent = RecentNames(*newest);
+  }
+
   StreamKey KeyOf(const StreamId& stream) const {
     for (size_t i = 0; i < types_.size(); ++i) {
       if (types_[i]->category == stream.category) return {i, stream.id};

@@ -91,6 +91,33 @@ TEST_F(StateStoreTest, WhatIsAddedIsVisibleAtOnceAndStaysAfterTheFlush) {
   }
 }
 
+TEST_F(StateStoreTest, EveryNameIsFoundHoweverManyCameAndInWhateverOrder) {
+  constexpr int kNames = 20'000;
+  std::vector<CommandName> names;
+  std::vector<StateChange> changes;
+  for (int i = 0; i < kNames; ++i) {
+    // Keys come a little out of order, and some of a clock that is far ahead.
+    const int64_t ahead = i % 100 == 0 ? 240'000 : (i * 7) % 50;
+    const absl::Time made = absl::FromUnixMillis(1'760'000'000'000 + i + ahead);
+    StateChange change;
+    change.sequence = static_cast<eventlog::Sequence>(i) + 1;
+    change.stream = {"visit", NewUuid(made, SystemRandom())};
+    change.command = {NewUuid(made, SystemRandom()), NewUuid(made, SystemRandom())};
+    names.push_back(change.command);
+    changes.push_back(std::move(change));
+  }
+  store_->Add(1, changes, {});
+  for (const bool reopened : {false, true}) {
+    if (reopened) Open(visit_);
+    for (int i = 0; i < kNames; ++i) {
+      ASSERT_EQ(*store_->Find(1, names[i]), static_cast<eventlog::Sequence>(i) + 1) << i;
+      const CommandName other_actor = {names[i].key, NewUuid(absl::Now(), SystemRandom())};
+      ASSERT_EQ(*store_->Find(1, other_actor), std::nullopt) << i;
+    }
+    EXPECT_EQ(*store_->Find(2, names[0]), std::nullopt);
+  }
+}
+
 TEST_F(StateStoreTest, PartitionsCategoriesAndActorsAreKeptApart) {
   store_->Add(2, {Change(5, 1, 1, "one")}, Behind(5));
   for (bool flushed : {false, true}) {
