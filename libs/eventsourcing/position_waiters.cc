@@ -22,8 +22,10 @@ void PositionWaiters::Wait(std::vector<Position> min, absl::Time deadline,
       } else {
         const uint64_t number = next_number_++;
         waiters_.emplace(number, Waiter{std::move(min), Reply<absl::Status>(std::move(ready))});
+        waiting_ = waiters_.size();
         if (left < absl::InfiniteDuration())
           timers_.PostAfter(left, [this, number] { Expire(number); });
+        on_wait_();
         return;
       }
     }
@@ -42,6 +44,7 @@ void PositionWaiters::Publish(const std::vector<Lane>& lanes) {
       ++it;
     }
   }
+  waiting_ = waiters_.size();
 }
 
 CheckpointVector PositionWaiters::Reached() const {
@@ -54,6 +57,7 @@ void PositionWaiters::Close() {
   absl::MutexLock lock(&mutex_);
   closed_ = true;
   waiters.swap(waiters_);
+  waiting_ = 0;
 }
 
 absl::Status PositionWaiters::CheckFollowed(const std::vector<Position>& min) const {
@@ -81,6 +85,7 @@ void PositionWaiters::Expire(uint64_t number) {
   Answer(std::move(waiter->second),
          absl::DeadlineExceededError("the read model is not that far yet"));
   waiters_.erase(waiter);
+  waiting_ = waiters_.size();
 }
 
 void PositionWaiters::Answer(Waiter waiter, absl::Status status) {

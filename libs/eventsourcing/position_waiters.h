@@ -1,6 +1,7 @@
 // How far a read model is, and who waits for it to be further. Private to libs/eventsourcing.
 #pragma once
 
+#include <atomic>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,12 +27,16 @@ inline constexpr size_t kPositionWaitersMax = 10'000;
 class PositionWaiters {
  public:
   // `timers` runs the deadlines, `answers` the callers' work, which may read from the disk.
-  PositionWaiters(TaskQueue& timers, TaskQueue& answers, Clock& clock)
-      : timers_(timers), answers_(answers), clock_(clock) {}
+  // `on_wait` is called, with a lock held, when a caller has to wait.
+  PositionWaiters(TaskQueue& timers, TaskQueue& answers, Clock& clock,
+                  absl::AnyInvocable<void()> on_wait)
+      : timers_(timers), answers_(answers), clock_(clock), on_wait_(std::move(on_wait)) {}
 
   // As ProjectionRunner::WhenReached.
   void Wait(std::vector<Position> min, absl::Time deadline,
             absl::AnyInvocable<void(absl::Status)> ready);
+  // Whether somebody waits now.
+  bool waited_for() const { return waiting_.load(std::memory_order_relaxed) > 0; }
   // The lanes are that far, safely stored.
   void Publish(const std::vector<Lane>& lanes);
   CheckpointVector Reached() const;
@@ -54,8 +59,10 @@ class PositionWaiters {
   TaskQueue& answers_;
   Clock& clock_;
   mutable absl::Mutex mutex_;
+  absl::AnyInvocable<void()> on_wait_ ABSL_GUARDED_BY(mutex_);
   CheckpointVector reached_ ABSL_GUARDED_BY(mutex_);
   absl::btree_map<uint64_t, Waiter> waiters_ ABSL_GUARDED_BY(mutex_);
+  std::atomic<size_t> waiting_ = 0;  // the size of waiters_, for a look without the lock
   uint64_t next_number_ ABSL_GUARDED_BY(mutex_) = 0;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };

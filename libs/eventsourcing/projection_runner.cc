@@ -20,6 +20,12 @@ namespace {
 // shown.
 constexpr absl::Duration kHeadsRefreshPeriod = absl::Seconds(1);
 
+// At the head a step has little to do and costs a transaction all the same, so under load entries
+// are let gather for a while, unless somebody waits: for so many times as long as the step took,
+// and never longer than ...
+constexpr int kRestPerWork = 4;
+constexpr absl::Duration kRestMax = absl::Milliseconds(5);
+
 prometheus::Gauge& GaugeOf(prometheus::Registry& registry, const std::string& name,
                            const std::string& text, const std::string& read_model) {
   return prometheus::BuildGauge().Name(name).Help(text).Register(registry).Add(
@@ -73,17 +79,9 @@ ProjectionRunner::Impl::Impl(std::string folder, std::unique_ptr<ReadModel> mode
       queue_owner_(parts.scheduler.NewQueue(absl::StrCat(model_->spec().name, " projection"),
                                             QueueKind::kBlocking)),
       queue_(queue_owner_.get()),
-      positions_(*queue_, *answers_, parts.clock),
-      growth_([this] {
-        queue_->Post([this] {
-          for (const size_t index : growth_.Take()) {
-            Lane& lane = fold_->lanes()[index];
-            lane.more = true;
-            lane.rests = false;  // a log that tells of entries is in reach
-          }
-          SchedulePump();
-        });
-      }) {
+      positions_(*queue_, *answers_, parts.clock,
+                 [this] { queue_->Post([this] { TakeGrowth(); }); }),
+      growth_([this] { Wake(); }) {
   positions_.Publish(fold_->lanes());
   parked_metric_.Set(static_cast<double>(fold_->parked()));
 }
@@ -99,6 +97,24 @@ void ProjectionRunner::Impl::Start() {
   CHECK(!started_.exchange(true));
   subscriptions_ = WatchLanes(fold_->lanes(), growth_);
   queue_->Post([this] { LearnHeads(); });
+}
+
+void ProjectionRunner::Impl::Wake() {
+  const absl::Duration rest = absl::Nanoseconds(rests_until_nanos_.load()) - parts_.scheduler.Now();
+  if (rest > absl::ZeroDuration() && !positions_.waited_for()) {
+    queue_->PostAfter(rest, [this] { TakeGrowth(); });
+  } else {
+    queue_->Post([this] { TakeGrowth(); });
+  }
+}
+
+void ProjectionRunner::Impl::TakeGrowth() {
+  for (const size_t index : growth_.Take()) {
+    Lane& lane = fold_->lanes()[index];
+    lane.more = true;
+    lane.rests = false;  // a log that tells of entries is in reach
+  }
+  SchedulePump();
 }
 
 absl::Status ProjectionRunner::Impl::health() const {
@@ -150,7 +166,11 @@ void ProjectionRunner::Impl::SchedulePump(absl::Duration delay) {
 
 void ProjectionRunner::Impl::Pump() {
   if (stopped_) return;
+  const absl::Duration begin = parts_.scheduler.Now();
   const FoldStep step = fold_->Step();
+  const absl::Duration end = parts_.scheduler.Now();
+  const absl::Duration rest = std::min(kRestMax, kRestPerWork * (end - begin));
+  rests_until_nanos_ = absl::ToInt64Nanoseconds(end + rest);
   Publish(step);
   SetHealth(step.status.ok() ? step.out_of_reach : step.status);
   if (step.status.ok()) {

@@ -77,7 +77,10 @@ class ProjectionRunner::Impl {
     RebuildTold told;
   };
 
+  void Wake();
+
   // ---- on the queue
+  void TakeGrowth();
   void LearnHeads();
   void SchedulePump(absl::Duration delay = absl::ZeroDuration());
   void Pump();
@@ -116,6 +119,7 @@ class ProjectionRunner::Impl {
   bool stopped_ = false;
   int failures_ = 0;
 
+  std::atomic<int64_t> rests_until_nanos_ = 0;  // of the scheduler's time
   std::atomic<bool> started_ = false;
   std::atomic<bool> caught_up_ = false;
   std::atomic<uint64_t> lag_ = 0;
