@@ -14,6 +14,10 @@ function(buurtlog_executable name)
   add_executable(${name} ${ARG_SOURCES})
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE ${ARG_LIBS})
+  if(BUURTLOG_ALLOCATOR)
+    # Nothing of it is called by name.
+    target_link_libraries(${name} PRIVATE -Wl,--push-state,--no-as-needed ${BUURTLOG_ALLOCATOR} -Wl,--pop-state)
+  endif()
 endfunction()
 
 # buurtlog_test(NAME SOURCES ... LIBS ... [TIMEOUT seconds] [DEPENDS executables ...]): a GoogleTest executable; each of

@@ -28,6 +28,11 @@ if(BUURTLOG_MOLD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER
   add_link_options(-fuse-ld=mold)
 endif()
 
+# What is installed allocates with tcmalloc; a sanitizer brings an allocator of its own.
+if(NOT BUURTLOG_SANITIZE)
+  find_library(BUURTLOG_ALLOCATOR tcmalloc_minimal REQUIRED)
+endif()
+
 find_package(Threads REQUIRED)
 find_package(absl REQUIRED)
 find_package(GTest REQUIRED)
