@@ -15,6 +15,17 @@ namespace buurtlog {
 
 using Task = absl::AnyInvocable<void()>;
 
+// Where tasks for a queue can be left from anywhere, for as long as anybody keeps it: what comes
+// when the queue is gone is dropped. Thread-safe.
+class Mailbox {
+ public:
+  virtual ~Mailbox() = default;
+  virtual void Post(Task task) = 0;
+  // As Post, but runs the task at once, on the caller's thread, when the queue has nothing to do:
+  // spares the wake-up of another thread. The caller holds no lock that a task of this queue takes.
+  virtual void PostOrRun(Task task) = 0;
+};
+
 // Runs its tasks one at a time, in the order of posting: whoever owns a queue needs no lock for
 // what only its tasks touch. Thread-safe. The destructor waits for the task that is running and
 // drops those that wait; a task must not destroy its own queue. Make the queue the last member of
@@ -25,6 +36,7 @@ class TaskQueue {
   virtual void Post(Task task) = 0;
   // Runs `task` after at least `delay`, between other tasks of this queue.
   virtual void PostAfter(absl::Duration delay, Task task) = 0;
+  virtual std::shared_ptr<Mailbox> mailbox() = 0;
 };
 
 enum class QueueKind {

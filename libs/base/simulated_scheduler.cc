@@ -108,6 +108,19 @@ namespace {
 
 using State = SimulatedScheduler::State;
 
+class SimulatedMailbox final : public Mailbox {
+ public:
+  SimulatedMailbox(std::shared_ptr<State> state, std::shared_ptr<State::Queue> queue)
+      : state_(std::move(state)), queue_(std::move(queue)) {}
+  void Post(Task task) override { state_->Post(queue_, std::move(task)); }
+  // Another task may come first, as on a busy machine.
+  void PostOrRun(Task task) override { Post(std::move(task)); }
+
+ private:
+  const std::shared_ptr<State> state_;
+  const std::shared_ptr<State::Queue> queue_;
+};
+
 class SimulatedQueue final : public TaskQueue {
  public:
   explicit SimulatedQueue(std::shared_ptr<State> state) : state_(std::move(state)) {}
@@ -116,6 +129,9 @@ class SimulatedQueue final : public TaskQueue {
   void Post(Task task) override { state_->Post(queue_, std::move(task)); }
   void PostAfter(absl::Duration delay, Task task) override {
     state_->PostAfter(delay, queue_, std::move(task));
+  }
+  std::shared_ptr<Mailbox> mailbox() override {
+    return std::make_shared<SimulatedMailbox>(state_, queue_);
   }
 
  private:

@@ -52,12 +52,12 @@ class Runner {
 
 // The tasks of one queue, and whose turn it is. Two vectors swap places, so that posting allocates
 // nothing in the long run. Owned by its TaskQueue and by the thread that runs a turn of it.
-class QueueCore : public std::enable_shared_from_this<QueueCore> {
+class QueueCore final : public Mailbox, public std::enable_shared_from_this<QueueCore> {
  public:
   explicit QueueCore(Runner& runner) : runner_(runner) {}
 
   // Takes `task`, or leaves it with the caller, to end where no lock is held, when the queue ends.
-  void Post(Task&& task) {
+  void Post(Task task) override {
     {
       absl::MutexLock lock(&mutex_);
       // A task that ends, or is dropped, may post to its own queue while the destructor waits.
@@ -67,6 +67,30 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
       turn_ = Turn::kReady;
     }
     runner_.Ready(*this);
+  }
+
+  // Runs `task` here when nobody has the turn and nothing waits.
+  void PostOrRun(Task task) override {
+    {
+      absl::MutexLock lock(&mutex_);
+      if (stopping_.load(std::memory_order_relaxed)) return;
+      if (turn_ == Turn::kNone && waiting_.empty() && next_ == running_.size()) {
+        turn_ = Turn::kReady;
+      } else {
+        waiting_.push_back(std::move(task));
+        if (turn_ != Turn::kNone) return;
+        turn_ = Turn::kReady;
+        runner_.Ready(*this);
+        return;
+      }
+    }
+    const QueueCore* const outer = std::exchange(running_queue, this);
+    {
+      Task mine = std::move(task);
+      mine();
+    }
+    running_queue = outer;
+    EndTurn();
   }
 
   // Runs waiting tasks, up to the limit of a turn.
@@ -87,16 +111,7 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
       task();
     }
     running_queue = nullptr;
-    {
-      absl::MutexLock lock(&mutex_);
-      const bool more = next_ < running_.size() || !waiting_.empty();
-      if (!more || stopping_.load(std::memory_order_relaxed)) {
-        turn_ = Turn::kNone;
-        return;
-      }
-      turn_ = Turn::kReady;
-    }
-    runner_.Ready(*this);
+    EndTurn();
   }
 
   // Waits for the task that runs, and drops the others.
@@ -123,6 +138,19 @@ class QueueCore : public std::enable_shared_from_this<QueueCore> {
 
  private:
   enum class Turn { kNone, kReady };  // kReady: listed, or running
+
+  void EndTurn() {
+    {
+      absl::MutexLock lock(&mutex_);
+      const bool more = next_ < running_.size() || !waiting_.empty();
+      if (!more || stopping_.load(std::memory_order_relaxed)) {
+        turn_ = Turn::kNone;
+        return;
+      }
+      turn_ = Turn::kReady;
+    }
+    runner_.Ready(*this);
+  }
 
   Runner& runner_;
   std::atomic<bool> stopping_ = false;
@@ -369,6 +397,7 @@ class PooledQueue final : public TaskQueue {
   }
 
   void Post(Task task) override { core_->Post(std::move(task)); }
+  std::shared_ptr<Mailbox> mailbox() override { return core_; }
   void PostAfter(absl::Duration delay, Task task) override {
     if (delay <= absl::ZeroDuration()) return core_->Post(std::move(task));
     timed_.store(true, std::memory_order_relaxed);
@@ -385,7 +414,13 @@ class PooledQueue final : public TaskQueue {
 
 class ThreadPoolScheduler final : public Scheduler {
  public:
-  explicit ThreadPoolScheduler(int threads) : pool_(threads) {}
+  explicit ThreadPoolScheduler(int threads) : pool_(threads) {
+#ifdef NDEBUG
+    // Debian's Abseil looks for lock cycles at every lock, behind one lock of the whole process.
+    // That is for tests.
+    absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+#endif
+  }
   ~ThreadPoolScheduler() override { CHECK(queues_ == 0); }
 
   std::unique_ptr<TaskQueue> NewQueue(std::string_view name, QueueKind kind) override {

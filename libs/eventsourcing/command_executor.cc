@@ -209,6 +209,7 @@ class CommandExecutor::Impl {
   void Execute(Command command, CommandDone done) {
     auto pending = std::make_unique<PendingCommand>();
     pending->done = std::move(done);
+    core_.in_flight->fetch_add(1, std::memory_order_relaxed);
     CHECK(std::find(core_.types.begin(), core_.types.end(), command.type) != core_.types.end());
     absl::StatusOr<Uuid> actor = UuidFromBytes(command.actor.person_id());
     if (!actor.ok())

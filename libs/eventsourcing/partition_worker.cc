@@ -36,10 +36,8 @@ PartitionWorker::PartitionWorker(ExecutorCore& core, eventlog::Partition partiti
       decider_(core, partition),
       queue_(
           core.parts.scheduler.NewQueue(absl::StrCat("executor-", partition), QueueKind::kCompute)),
-      tasks_(*queue_) {
-  absl::MutexLock lock(&mailbox_->mutex);
-  mailbox_->queue = queue_.get();
-}
+      mailbox_(queue_->mailbox()),
+      tasks_(*queue_) {}
 
 PartitionWorker::~PartitionWorker() { CHECK(queue_ == nullptr); }
 
@@ -59,6 +57,7 @@ void PartitionWorker::Start(absl::AnyInvocable<void(absl::Status)> ready) {
 
 void PartitionWorker::Execute(PendingCommandPtr pending) {
   absl::Status refused;
+  bool wake = false;
   {
     absl::MutexLock lock(&mutex_);
     if (closed_) {
@@ -68,10 +67,12 @@ void PartitionWorker::Execute(PendingCommandPtr pending) {
     } else {
       inbox_.push_back(std::move(pending));
       core_.metrics.QueueGrew(1);
-      if (!std::exchange(awake_, true)) tasks_.Post([this] { Work(); });
+      wake = !std::exchange(awake_, true);
     }
   }
   if (!refused.ok()) core_.Answer(std::move(pending), std::move(refused));
+  // Deciding blocks on nothing, so the caller's thread is as good as another.
+  if (wake) mailbox_->PostOrRun([this] { Work(); });
 }
 
 void PartitionWorker::ReadState(const StreamKey& key, ReadDone done) {
@@ -90,10 +91,6 @@ void PartitionWorker::Close() {
   {
     absl::MutexLock lock(&mutex_);
     closed_ = true;
-  }
-  {
-    absl::MutexLock lock(&mailbox_->mutex);
-    mailbox_->queue = nullptr;
   }
   queue_ = nullptr;  // waits for the task that runs; from here on this thread is alone
   for (Batch& batch : under_way_) {
@@ -129,7 +126,15 @@ void PartitionWorker::Work() {
   if (waiting_.empty()) return;
   DecideBatch();
   // Once more, behind the answers that have come meanwhile.
-  tasks_.Post([this] { Work(); });
+  if (!RestsUntilCalled()) tasks_.Post([this] { Work(); });
+}
+
+// True when nothing waits: the next who comes will wake the worker.
+bool PartitionWorker::RestsUntilCalled() {
+  if (!waiting_.empty()) return false;
+  absl::MutexLock lock(&mutex_);
+  awake_ = !inbox_.empty();
+  return !awake_;
 }
 
 void PartitionWorker::TakeInbox() {
@@ -188,12 +193,19 @@ void PartitionWorker::Send(Batch batch) {
   const eventlog::Epoch epoch = batch.behind.epoch;
   under_way_.push_back(std::move(batch));
   if (entries.empty()) return CompleteBatches();
-  core_.parts.log.Append(partition_, epoch, std::move(entries),
-                         [this, mailbox = mailbox_, number](absl::Status status) {
-                           mailbox->Post([this, number, status = std::move(status)]() mutable {
-                             OnAppended(number, std::move(status));
-                           });
-                         });
+  core_.parts.log.Append(
+      partition_, epoch, std::move(entries),
+      [this, mailbox = mailbox_, in_flight = core_.in_flight, number](absl::Status status) {
+        Task answer = [this, number, status = std::move(status)]() mutable {
+          OnAppended(number, std::move(status));
+        };
+        // The log has others to answer, unless there is one alone.
+        if (*in_flight > 1) {
+          mailbox->Post(std::move(answer));
+        } else {
+          mailbox->PostOrRun(std::move(answer));
+        }
+      });
 }
 
 void PartitionWorker::OnAppended(uint64_t number, absl::Status status) {

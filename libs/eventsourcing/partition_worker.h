@@ -47,19 +47,10 @@ class PartitionWorker {
     StreamKey key;
     ReadDone done;
   };
-  // Where callbacks of the log find the queue, for as long as there is one.
-  struct Mailbox {
-    absl::Mutex mutex;
-    TaskQueue* queue ABSL_GUARDED_BY(mutex) = nullptr;
-    void Post(Task task) {
-      absl::MutexLock lock(&mutex);
-      if (queue != nullptr) queue->Post(std::move(task));
-    }
-  };
-
   // Serving.
   void Work();
   void TakeInbox();
+  bool RestsUntilCalled();
   void ServeReads();
   void DecideBatch();
   void Send(Batch batch);
@@ -89,7 +80,8 @@ class PartitionWorker {
   absl::Mutex mutex_;
   std::deque<PendingCommandPtr> inbox_ ABSL_GUARDED_BY(mutex_);
   std::vector<Read> reads_ ABSL_GUARDED_BY(mutex_);
-  // Somebody will look at the inbox: a task is posted, or the end of what is under way leads there.
+  // Somebody will look at the inbox: a task is posted or runs, or the end of what is under way
+  // leads there.
   bool awake_ ABSL_GUARDED_BY(mutex_) = true;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 
@@ -112,8 +104,8 @@ class PartitionWorker {
   bool place_is_from_store_ = false;
   void (PartitionWorker::*then_)() = nullptr;
 
-  const std::shared_ptr<Mailbox> mailbox_ = std::make_shared<Mailbox>();
   std::unique_ptr<TaskQueue> queue_;
+  const std::shared_ptr<Mailbox> mailbox_;  // of the queue, for callers and for the log's answers
   TaskQueue&
       tasks_;  // *queue_, for tasks: stays while the queue is waiting for its last one to end
 };

@@ -6,6 +6,7 @@
 #include <prometheus/histogram.h>
 
 #include <array>
+#include <atomic>
 #include <memory>
 #include <string>
 #include <utility>
@@ -63,8 +64,13 @@ struct ExecutorCore {
   absl::Status failure ABSL_GUARDED_BY(failure_mutex) =
       absl::OkStatus();  // the first partition's that failed
 
+  // Commands that have not been answered. Shared with callbacks of the log that may outlive the
+  // executor.
+  std::shared_ptr<std::atomic<int64_t>> in_flight = std::make_shared<std::atomic<int64_t>>(0);
+
   // Every command ends here, once.
   void Answer(PendingCommandPtr pending, absl::StatusOr<type::v1::Receipt> answer) {
+    in_flight->fetch_sub(1, std::memory_order_relaxed);
     metrics.Outcome(answer.status().code());
     pending->done(std::move(answer));
   }
