@@ -15,6 +15,7 @@
 #include "libs/base/refusal.h"
 #include "libs/base/status_macros.h"
 #include "libs/rpc/remote_log.h"
+#include "libs/rpc/stream_reading.h"
 
 namespace buurtlog::rpc {
 namespace {
@@ -28,6 +29,8 @@ using log::v1::GetHeadsRequest;
 using log::v1::GetHeadsResponse;
 using log::v1::GetIdentityRequest;
 using log::v1::GetIdentityResponse;
+using log::v1::ReadStreamRequest;
+using log::v1::ReadStreamResponse;
 using log::v1::WatchRequest;
 using log::v1::WatchResponse;
 
@@ -39,10 +42,12 @@ class WatchCall;
 // One log as it is served. Reading may wait for the disk, so it has a queue that may.
 class ServedLog {
  public:
-  ServedLog(LogReader& served, Scheduler& scheduler);
+  ServedLog(const LogToServe& served, Scheduler& scheduler);
   ~ServedLog();
 
   LogReader& reader() { return reader_; }
+  // Null: it has none.
+  eventsourcing::StateStore* streams() { return streams_; }
   TaskQueue& queue() { return *queue_; }
   void Add(std::shared_ptr<WatchCall> call);
   void Remove(const std::shared_ptr<WatchCall>& call);
@@ -51,6 +56,7 @@ class ServedLog {
   void Grew(Partition partition);
 
   LogReader& reader_;
+  eventsourcing::StateStore* const streams_;
   absl::Mutex mutex_;
   absl::flat_hash_set<std::shared_ptr<WatchCall>> calls_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<TaskQueue> queue_;
@@ -184,10 +190,11 @@ class WatchCall final : public std::enable_shared_from_this<WatchCall> {
   bool writing_ = false;
 };
 
-ServedLog::ServedLog(LogReader& served, Scheduler& scheduler)
-    : reader_(served),
+ServedLog::ServedLog(const LogToServe& served, Scheduler& scheduler)
+    : reader_(*served.log),
+      streams_(served.streams),
       queue_(scheduler.NewQueue("log service", QueueKind::kBlocking)),
-      subscription_(served.Watch([this](Partition partition) { Grew(partition); })) {}
+      subscription_(reader_.Watch([this](Partition partition) { Grew(partition); })) {}
 
 ServedLog::~ServedLog() = default;
 
@@ -222,10 +229,10 @@ void StartWatch(ServedLog& log, const WatchRequest& request,
 
 class ServedLogs {
  public:
-  ServedLogs(const std::vector<LogReader*>& readers, Scheduler& scheduler) {
-    for (LogReader* reader : readers) {
+  ServedLogs(const std::vector<LogToServe>& logs, Scheduler& scheduler) {
+    for (const LogToServe& log : logs) {
       const bool added =
-          logs_.emplace(reader->identity().service, std::make_unique<ServedLog>(*reader, scheduler))
+          logs_.emplace(log.log->identity().service, std::make_unique<ServedLog>(log, scheduler))
               .second;
       CHECK(added);
     }
@@ -242,7 +249,7 @@ class ServedLogs {
 
 }  // namespace
 
-Service MakeLogService(std::vector<LogReader*> logs, Scheduler& scheduler) {
+Service MakeLogService(const std::vector<LogToServe>& logs, Scheduler& scheduler) {
   const auto served = std::make_shared<ServedLogs>(logs, scheduler);
   Service service("buurtlog.log.v1.LogService");
   service.Unary<GetIdentityRequest, GetIdentityResponse>(
@@ -269,6 +276,15 @@ Service MakeLogService(std::vector<LogReader*> logs, Scheduler& scheduler) {
         const absl::StatusOr<ServedLog*> log = served->Find(request.service());
         if (!log.ok()) return writer->Finish(log.status());
         StartWatch(**log, request, std::move(writer));
+      });
+  service.Unary<ReadStreamRequest, ReadStreamResponse>(
+      "ReadStream", [served](const CallContext&, const ReadStreamRequest& request,
+                             Reply<ReadStreamResponse> reply) {
+        const absl::StatusOr<ServedLog*> log = served->Find(request.service());
+        if (!log.ok()) return reply(log.status());
+        (*log)->queue().Post([&log = **log, &request, reply = std::move(reply)]() mutable {
+          reply(ReadStream(log.reader(), log.streams(), request));
+        });
       });
   return service;
 }

@@ -5,16 +5,24 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "libs/base/scheduler.h"
 #include "libs/eventlog/event_log.h"
+#include "libs/eventsourcing/state_store.h"
 #include "libs/rpc/service.h"
 
 namespace buurtlog::rpc {
 
-// The LogService of `logs` (all outlive the service): GetIdentity, GetHeads, Watch.
-Service MakeLogService(std::vector<eventlog::LogReader*> logs, Scheduler& scheduler);
+// A log to serve. Both outlive the service.
+struct LogToServe {
+  eventlog::LogReader* log = nullptr;
+  eventsourcing::StateStore* streams = nullptr;  // its stream index; null: it has no streams
+};
+
+// The LogService of `logs`: GetIdentity, GetHeads, Watch, ReadStream.
+Service MakeLogService(const std::vector<LogToServe>& logs, Scheduler& scheduler);
 
 // A LogReader over a channel. Read serves what has come in and never waits for the network: OK with
 // nothing visited means that nothing more has come yet, and Watch tells when it does; Head and Seek

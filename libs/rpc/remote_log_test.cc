@@ -63,7 +63,7 @@ class RemoteLogTest : public ::testing::Test {
 
   void StartHost(const std::string& address = "127.0.0.1:0") {
     std::vector<Service> services;
-    services.push_back(MakeLogService({log_.get()}, *scheduler_));
+    services.push_back(MakeLogService({{log_.get(), nullptr}}, *scheduler_));
     HostOptions options;
     options.address = address;
     absl::StatusOr<std::unique_ptr<ServiceHost>> host = ServiceHost::Start(

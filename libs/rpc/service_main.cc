@@ -192,13 +192,13 @@ class RunningProcess {
     options.address = main_.address;
     options.metrics_address = main_.metrics_address;
     options.insecure_dev = main_.insecure_dev;
-    std::vector<eventlog::LogReader*> logs;
+    std::vector<LogToServe> logs;
     std::vector<eventsourcing::ServiceNode*> nodes;
     for (const auto& node : nodes_) {
-      logs.push_back(&node->log());
+      logs.push_back({&node->log(), &node->store()});
       nodes.push_back(node.get());
     }
-    services.push_back(MakeLogService(std::move(logs), *scheduler_));
+    services.push_back(MakeLogService(logs, *scheduler_));
     services.push_back(MakeOperationsService(std::move(nodes)));
     ABSL_ASSIGN_OR_RETURN(std::vector<identity::Person> people, PeopleWhoMaySignIn());
     services.push_back(MakeSignInService(*issuer_, std::move(people)));
