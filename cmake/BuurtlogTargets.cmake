@@ -15,8 +15,7 @@ function(buurtlog_executable name)
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE ${ARG_LIBS})
   if(BUURTLOG_ALLOCATOR)
-    # Nothing of it is called by name.
-    target_link_libraries(${name} PRIVATE -Wl,--push-state,--no-as-needed ${BUURTLOG_ALLOCATOR} -Wl,--pop-state)
+    target_link_libraries(${name} PRIVATE ${BUURTLOG_ALLOCATOR})
   endif()
 endfunction()
 
