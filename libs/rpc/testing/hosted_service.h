@@ -32,6 +32,8 @@ using log::v1::GetHeadsResponse;
 using log::v1::GetIdentityRequest;
 using log::v1::GetIdentityResponse;
 using log::v1::LogService;
+using log::v1::ReadStreamRequest;
+using log::v1::ReadStreamResponse;
 using log::v1::WatchRequest;
 using log::v1::WatchResponse;
 
@@ -72,6 +74,9 @@ class ServiceHostTest : public ::testing::Test {
                         std::shared_ptr<StreamWriter<WatchResponse>> writer) {
           watch_(call, request, std::move(writer));
         });
+    service.Unary<ReadStreamRequest, ReadStreamResponse>(
+        "ReadStream", [](const CallContext&, const ReadStreamRequest&,
+                         Reply<ReadStreamResponse> reply) { reply(ReadStreamResponse()); });
     std::vector<Service> services;
     services.push_back(std::move(service));
     return services;
