@@ -55,7 +55,9 @@ class Writers {
     absl::SleepFor(options.warm_up);
     const absl::Time begin = absl::Now();
     const uint64_t before = appended_.load();
-    absl::SleepFor(options.measured);
+    do {
+      absl::SleepFor(options.measured);
+    } while (appended_.load() == before);
     const double per_second =
         static_cast<double>(appended_.load() - before) / absl::ToDoubleSeconds(absl::Now() - begin);
     ending_.store(true);

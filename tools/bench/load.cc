@@ -199,7 +199,8 @@ class Stages {
  private:
   bool IsOver(SteadyClock::time_point now, const Count& count) const {
     if (calls_max_ > 0 && count.result.done >= calls_max_) return true;
-    return absl::FromChrono(now - begun_) >= measured_;
+    // One at least, on however slow a machine.
+    return count.result.done > 0 && absl::FromChrono(now - begun_) >= measured_;
   }
 
   const ServerProcess& server_;

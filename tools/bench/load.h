@@ -43,7 +43,7 @@ struct LoadOptions {
   size_t callers = 1;
   size_t connections = 1;
   absl::Duration warm_up = absl::Milliseconds(300);
-  absl::Duration measured = absl::Seconds(2);
+  absl::Duration measured = absl::Seconds(2);  // at least, and until one call is done
   uint64_t calls_max = 0;  // ends when so many are done, if that comes first; 0: never
   absl::Duration deadline = absl::Seconds(10);  // of each call
 };

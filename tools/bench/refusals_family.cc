@@ -21,7 +21,7 @@ absl::Status MeasureRefusals(const BenchOptions& options, AddRow add) {
     asked.payload_bytes = options.payload_bytes;
     Asked refused = asked;
     refused.refused = true;
-    refused.streams_of_many = kFullStreams;
+    refused.streams_of_many = options.smoke ? callers : kFullStreams;
     Subject refusals{"refusals", &tally, [refused] { return AddWorkload(refused); }};
     // So many refusals a minute are recorded for a person, and no more.
     refusals.token_for_each_caller = true;
