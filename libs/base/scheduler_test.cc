@@ -154,6 +154,28 @@ TEST_P(ThreadPoolTest, TheDestructorWaitsForTheTaskThatRunsAndDropsTheOthers) {
   EXPECT_EQ(owned.use_count(), 1);
 }
 
+TEST_P(ThreadPoolTest, WhatATimerHoldsEndsBeforeItsQueueAlsoWhenItIsDueMeanwhile) {
+  for (int round = 0; round < 300; ++round) {
+    TaskQueue* const queue = NewQueue().release();
+    absl::Notification started;
+    const auto owned = std::make_shared<int>();
+    queue->Post([&] {
+      started.Notify();
+      // Until the destructor has begun, as above.
+      std::shared_ptr<int> probe;
+      do {
+        probe = std::make_shared<int>();
+        queue->Post([probe] { FAIL(); });
+        std::this_thread::yield();
+      } while (probe.use_count() > 1);
+      queue->PostAfter(absl::Nanoseconds(1), [owned] { FAIL(); });
+    });
+    started.WaitForNotification();
+    delete queue;
+    ASSERT_EQ(owned.use_count(), 1);
+  }
+}
+
 TEST_P(ThreadPoolTest, AQueueMayBeDestroyedFromATaskOfAnotherQueue) {
   const std::unique_ptr<Scheduler> one_thread = NewThreadPoolScheduler(1);
   const auto destroyer = one_thread->NewQueue("destroyer", QueueKind::kCompute);

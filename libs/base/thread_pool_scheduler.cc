@@ -56,17 +56,21 @@ class QueueCore final : public Mailbox, public std::enable_shared_from_this<Queu
  public:
   explicit QueueCore(Runner& runner) : runner_(runner) {}
 
-  // Takes `task`, or leaves it with the caller, to end where no lock is held, when the queue ends.
-  void Post(Task task) override {
+  // Drops `task` when the queue ends.
+  void Post(Task task) override { Take(task); }
+
+  // Takes `task`; or leaves it with the caller, and gives false, when the queue ends.
+  bool Take(Task& task) {
     {
       absl::MutexLock lock(&mutex_);
       // A task that ends, or is dropped, may post to its own queue while the destructor waits.
-      if (stopping_.load(std::memory_order_relaxed)) return;
+      if (stopping_.load(std::memory_order_relaxed)) return false;
       waiting_.push_back(std::move(task));
-      if (turn_ != Turn::kNone) return;
+      if (turn_ != Turn::kNone) return true;
       turn_ = Turn::kReady;
     }
     runner_.Ready(*this);
+    return true;
   }
 
   // Runs `task` here when nobody has the turn and nothing waits.
@@ -344,15 +348,19 @@ class Timers {
   // Hands over what is due, and gives the time to the next timer. Nothing when the thread is to
   // end.
   std::optional<absl::Duration> Fire() {
-    std::vector<Timer> fired;
     absl::MutexLock lock(&mutex_);
     const absl::Duration now = MonotonicNow();
     while (!timers_.empty() && timers_.front().due <= now) {
       std::pop_heap(timers_.begin(), timers_.end());
-      fired.push_back(std::move(timers_.back()));
-      timers_.pop_back();
+      Timer& fired = timers_.back();
       // Under the lock, so that the queue cannot end meanwhile.
-      fired.back().queue->Post(std::move(fired.back().task));
+      if (fired.queue->Take(fired.task)) {
+        timers_.pop_back();
+      } else {
+        // The queue is ending. It removes the timer itself, so that the task ends before the queue.
+        fired.due = absl::InfiniteDuration();
+        std::push_heap(timers_.begin(), timers_.end());
+      }
     }
     if (stopping_) return std::nullopt;
     return timers_.empty() ? absl::InfiniteDuration() : timers_.front().due - now;
@@ -399,7 +407,7 @@ class PooledQueue final : public TaskQueue {
   void Post(Task task) override { core_->Post(std::move(task)); }
   std::shared_ptr<Mailbox> mailbox() override { return core_; }
   void PostAfter(absl::Duration delay, Task task) override {
-    if (delay <= absl::ZeroDuration()) return core_->Post(std::move(task));
+    if (delay <= absl::ZeroDuration()) return Post(std::move(task));
     timed_.store(true, std::memory_order_relaxed);
     timers_.Add(delay, *core_, std::move(task));
   }
