@@ -10,7 +10,8 @@ namespace buurtlog::eventlog {
 LogMover::LogMover(LogFileWriter writer, LogTail& tail, Scheduler& scheduler)
     : tail_(tail),
       writer_(std::move(writer)),
-      queue_(scheduler.NewQueue("log mover", QueueKind::kBlocking)) {}
+      queue_(scheduler.NewQueue("log mover", QueueKind::kBlocking)),
+      tasks_(*queue_) {}
 
 void LogMover::Add(std::vector<CommittedEntryPtr> entries, uint64_t generation) {
   absl::MutexLock lock(&mutex_);
@@ -26,7 +27,7 @@ void LogMover::PostMove(absl::Duration delay) {
   bool& posted = delay == absl::ZeroDuration() ? at_once_ : soon_;
   if (at_once_ || posted) return;
   posted = true;
-  queue_->PostAfter(delay, [this, &posted] {
+  tasks_.PostAfter(delay, [this, &posted] {
     {
       absl::MutexLock mover_lock(&mutex_);
       posted = false;

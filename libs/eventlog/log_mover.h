@@ -33,7 +33,7 @@ class LogMover {
  public:
   LogMover(LogFileWriter writer, LogTail& tail, Scheduler& scheduler);
   // Drops what waits: it stands in the journal.
-  ~LogMover() { queue_.reset(); }
+  ~LogMover() = default;
 
   // Entries that are durable in the journal's `generation`. The tail keeps them until they are
   // moved.
@@ -78,6 +78,7 @@ class LogMover {
   int checkpoint_at_pages_ ABSL_GUARDED_BY(write_mutex_) = kWalPagesMax;
 
   std::unique_ptr<TaskQueue> queue_;
+  TaskQueue& tasks_;  // *queue_; stays while the queue waits for its last task to end
 };
 
 }  // namespace buurtlog::eventlog
