@@ -66,7 +66,8 @@ CommittedEntryPtr LogTail::Find(Partition partition, Sequence sequence) {
 
 Sequence LogTail::MovedEnd(Partition partition) {
   absl::MutexLock lock(&mutex_);
-  return partitions_[partition].moved_end;
+  const PartitionTail& tail = partitions_[partition];
+  return std::min(tail.moved_end, tail.head.next);
 }
 
 FoldState LogTail::Head(Partition partition) {

@@ -49,7 +49,8 @@ class LogTail {
                                                                      const ReadLimits& limits);
   // The entry with this sequence; null when it is not in memory.
   CommittedEntryPtr Find(Partition partition, Sequence sequence);
-  // Behind the last entry that can be read from log.db.
+  // Behind the last entry that may be read from log.db: what stands there and was not published is
+  // not known to be durable.
   Sequence MovedEnd(Partition partition);
 
  private:

@@ -222,6 +222,10 @@ absl::StatusOr<FoldState> SqliteEventLog::Seek(Partition partition, Sequence fro
   if (const CommittedEntryPtr entry = impl_->tail().Find(partition, from)) {
     return PlaceBefore(entry->view);
   }
+  if (from >= impl_->tail().MovedEnd(partition)) {
+    return absl::OutOfRangeError(
+        absl::StrCat("partition ", partition, " ends before sequence ", from));
+  }
   return impl_->file().Seek(partition, from);
 }
 

@@ -74,6 +74,24 @@ TEST_F(SqliteDiskFaultTest, AFailedSyncIsUnknownAndTheFileSaysWhatCounts) {
   EXPECT_EQ(at, *begun);
 }
 
+TEST_F(SqliteDiskFaultTest, NobodySeesWhatIsNotKnownToBeDurable) {
+  FoldState state = CreateAndFill(3);
+  // So that a reader at the start reads from the database, not from memory.
+  ASSERT_EQ(Open(), absl::OkStatus());
+  Fill(1, state, 1);
+  scheduler_.RunFor(absl::Seconds(1));
+  FoldState ahead = state;
+  vfs_.FailSyncs(1);
+  EXPECT_TRUE(absl::IsUnavailable(Append(1, state.epoch, MakeEntries(ahead, 1, 1))));
+  // Settling it fails too, when it stands in the database already.
+  vfs_.FailSyncs(1);
+  EXPECT_TRUE(absl::IsUnavailable(Append(1, state.epoch, MakeEntries(ahead, 1, 1))));
+  FoldState at = Start(1);
+  EXPECT_EQ(ReadOn(*log_, 1, at), absl::OkStatus());
+  EXPECT_EQ(at, state);
+  EXPECT_TRUE(absl::IsOutOfRange(log_->Seek(1, state.next).status()));
+}
+
 using SqliteKilledWriterTest = SqliteEventLogTest;
 
 // One answered append, as the writing process tells it.
