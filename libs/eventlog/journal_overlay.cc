@@ -83,16 +83,18 @@ Sequence JournalOverlay::Last(Partition partition) {
   return rows.empty() ? 0 : rows.back().sequence;
 }
 
-void JournalOverlay::ForEach(Partition partition, Sequence from, Sequence end,
+bool JournalOverlay::ForEach(Partition partition, Sequence from, Sequence end,
                              absl::FunctionRef<bool(Sequence, std::string_view bytes)> visit) {
   absl::MutexLock lock(&mutex_);
   const std::deque<Row>& rows = rows_[partition];
-  if (rows.empty()) return;
+  if (rows.empty() || from >= end) return true;
   // Rows are contiguous.
   const Sequence first = rows.front().sequence;
+  if (first > from) return false;
   for (size_t i = from > first ? from - first : 0; i < rows.size(); ++i) {
-    if (rows[i].sequence >= end || !visit(rows[i].sequence, rows[i].bytes)) return;
+    if (rows[i].sequence >= end || !visit(rows[i].sequence, rows[i].bytes)) break;
   }
+  return true;
 }
 
 }  // namespace buurtlog::eventlog

@@ -30,8 +30,9 @@ class JournalOverlay {
   // The last entry of the partition that is here; 0 when there is none.
   Sequence Last(Partition partition);
   // Visits the entries that are here of those from `from` to before `end`, in order, until `visit`
-  // returns false.
-  void ForEach(Partition partition, Sequence from, Sequence end,
+  // returns false. False, and nothing visited, when some of those were forgotten, as log.db has
+  // them.
+  bool ForEach(Partition partition, Sequence from, Sequence end,
                absl::FunctionRef<bool(Sequence, std::string_view bytes)> visit);
 
  private:

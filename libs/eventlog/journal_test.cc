@@ -11,13 +11,16 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "libs/eventlog/journal_overlay.h"
 #include "libs/eventlog/log_mover.h"
 #include "libs/eventlog/testing/sqlite_log_fixture.h"
 
 namespace buurtlog::eventlog::testing {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 class JournalTest : public SqliteEventLogTest {
  protected:
@@ -173,6 +176,29 @@ TEST_F(JournalTest, AReaderThatSleepsWhileFilesAreUsedAgainMissesNothing) {
     read_on();
     EXPECT_EQ(at.head_hash, state.head_hash) << batches;
   }
+}
+
+TEST_F(JournalTest, WhatTheJournalHasForgottenIsNotPassedOver) {
+  CreateAndOpen();
+  FoldState state = *Begin(1);
+  AppendLarge(state, 2);
+  JournalOverlay overlay(options_, identity_);
+  std::vector<Sequence> seen;
+  const auto see = [&](Sequence sequence, std::string_view) {
+    seen.push_back(sequence);
+    return true;
+  };
+  ASSERT_EQ(overlay.Refresh(), absl::OkStatus());
+  EXPECT_TRUE(overlay.ForEach(1, 1, state.next, see));
+  EXPECT_THAT(seen, ElementsAre(1, 2, 3));
+  AppendLarge(state, 3 * static_cast<int>(kJournalBytesWanted / (512 << 10)));
+  ASSERT_EQ(overlay.Refresh(), absl::OkStatus());
+  seen.clear();
+  EXPECT_FALSE(overlay.ForEach(1, 4, state.next, see));
+  EXPECT_FALSE(overlay.ForEach(1, 4, 5, see));
+  EXPECT_THAT(seen, IsEmpty());
+  EXPECT_TRUE(overlay.ForEach(1, overlay.Last(1), state.next, see));
+  EXPECT_THAT(seen, ElementsAre(state.next - 1));
 }
 
 TEST_F(JournalTest, ABatchIsReadAsItWasWritten) {

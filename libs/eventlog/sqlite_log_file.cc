@@ -15,6 +15,7 @@ namespace {
 constexpr Sequence kSequenceMax = (Sequence{1} << 62) - 1;
 constexpr int kRestartWaitMs = 50;
 constexpr int kBusyWaitMs = 5000;
+constexpr int kLooksMax = 5;
 
 // As many tables as the view for people shows; SQLite joins no more than 500.
 constexpr uint32_t kViewPartitionsMax = 256;
@@ -269,15 +270,24 @@ void LogFileReader::GiveBack(std::unique_ptr<Session> session) {
 
 absl::Status LogFileReader::ReadRows(Partition partition, Sequence from, Sequence end,
                                      const ReadLimits& limits, Rows& rows) {
-  if (overlay_ != nullptr) ABSL_RETURN_IF_ERROR(overlay_->Refresh());
-  ABSL_RETURN_IF_ERROR(ReadTable(partition, from, end, limits, rows));
-  if (overlay_ == nullptr || !rows.ended) return absl::OkStatus();
-  const Sequence next = rows.rows.empty() ? from : rows.rows.back().sequence + 1;
-  overlay_->ForEach(partition, next, end, [&](Sequence sequence, std::string_view bytes) {
-    rows.ended = rows.Add(sequence, bytes, limits);
-    return rows.ended;
-  });
-  return absl::OkStatus();
+  if (overlay_ == nullptr) return ReadTable(partition, from, end, limits, rows);
+  Sequence next = from;
+  for (int look = 0; look < kLooksMax; ++look) {
+    ABSL_RETURN_IF_ERROR(overlay_->Refresh());
+    rows = {};
+    ABSL_RETURN_IF_ERROR(ReadTable(partition, from, end, limits, rows));
+    if (!rows.ended) return absl::OkStatus();
+    next = rows.rows.empty() ? from : rows.rows.back().sequence + 1;
+    const bool whole =
+        overlay_->ForEach(partition, next, end, [&](Sequence sequence, std::string_view bytes) {
+          rows.ended = rows.Add(sequence, bytes, limits);
+          return rows.ended;
+        });
+    // Otherwise another reader has found a file of the journal used again since this one looked
+    // into the table, which has by now what the journal had.
+    if (whole) return absl::OkStatus();
+  }
+  return DataLossAt(partition, next, "missing; the journal goes on behind it");
 }
 
 absl::Status LogFileReader::ReadTable(Partition partition, Sequence from, Sequence end,
@@ -366,7 +376,12 @@ absl::StatusOr<FoldState> LogFileReader::Seek(Partition partition, Sequence from
 }
 
 absl::StatusOr<Sequence> LogFileReader::LastSequence(Partition partition) {
-  if (overlay_ != nullptr) ABSL_RETURN_IF_ERROR(overlay_->Refresh());
+  Sequence in_journal = 0;
+  if (overlay_ != nullptr) {
+    ABSL_RETURN_IF_ERROR(overlay_->Refresh());
+    // Now: what another reader makes it forget meanwhile is in the table.
+    in_journal = overlay_->Last(partition);
+  }
   ABSL_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Take());
   ABSL_ASSIGN_OR_RETURN(sqlite::Statement* const last, session->Last(partition));
   absl::StatusOr<bool> row = last->Step();
@@ -374,7 +389,7 @@ absl::StatusOr<Sequence> LogFileReader::LastSequence(Partition partition) {
   const Sequence in_table = *row ? static_cast<Sequence>(last->Int(0)) : 0;
   last->Reset();
   GiveBack(std::move(session));
-  return overlay_ == nullptr ? in_table : std::max(in_table, overlay_->Last(partition));
+  return std::max(in_table, in_journal);
 }
 
 absl::StatusOr<FoldState> LogFileReader::VerifyTail(Partition partition, const KnownHead& known) {
