@@ -79,6 +79,11 @@ class RunningProcess {
  public:
   explicit RunningProcess(ServiceMain main)
       : main_(std::move(main)), scheduler_(NewThreadPoolScheduler()) {}
+  // Also a start that failed halfway leaves followers behind.
+  ~RunningProcess() {
+    readiness_.reset();
+    StopNodes();
+  }
 
   absl::Status Start(absl::AnyInvocable<void(const Serving&)> serving) {
     if (!main_.insecure_dev) {
@@ -122,12 +127,16 @@ class RunningProcess {
   void Stop() {
     readiness_.reset();
     host_->Drain();
-    // All of them first: followers read the logs of other nodes.
-    for (const auto& node : nodes_) node->Stop();
+    StopNodes();
     LogInfo("stopped");
   }
 
  private:
+  // All of them before the first goes: followers read the logs of other nodes.
+  void StopNodes() {
+    for (const auto& node : nodes_) node->Stop();
+  }
+
   // The address with the port it really has.
   static std::string WithPort(const std::string& address, int port) {
     if (address.empty()) return "";
