@@ -1,5 +1,14 @@
 include(GoogleTest)
 
+# How much longer everything may take under a sanitizer: the limits of ctest, and the waits of tests (libs/base/testing/patience.h).
+# Nowhere else is more time given.
+set(BUURTLOG_PATIENCE 1)
+if(BUURTLOG_SANITIZE MATCHES thread)
+  set(BUURTLOG_PATIENCE 10)
+elseif(BUURTLOG_SANITIZE)
+  set(BUURTLOG_PATIENCE 4)
+endif()
+
 # buurtlog_library(NAME SOURCES ... LIBS ...): a static library `buurtlog_NAME`.
 function(buurtlog_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LIBS" ${ARGN})
@@ -20,12 +29,13 @@ function(buurtlog_executable name)
 endfunction()
 
 # buurtlog_test(NAME SOURCES ... LIBS ... [TIMEOUT seconds] [DEPENDS executables ...]): a GoogleTest executable; each of
-# its tests is one test of ctest, so that `./test PART` can run it by name.
+# its tests is one test of ctest, so that `./test PART` can run it by name. In a build with sanitizers tests/sanitizers/watch runs it.
 function(buurtlog_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LIBS;DEPENDS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
+  math(EXPR timeout "${ARG_TIMEOUT} * ${BUURTLOG_PATIENCE}")
   add_executable(${name} ${ARG_SOURCES})
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
   target_compile_definitions(${name} PRIVATE BUURTLOG_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
@@ -34,5 +44,9 @@ function(buurtlog_test name)
   if(ARG_DEPENDS)
     add_dependencies(${name} ${ARG_DEPENDS})
   endif()
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+  if(BUURTLOG_SANITIZE)
+    set_target_properties(${name} PROPERTIES
+      CROSSCOMPILING_EMULATOR "${CMAKE_SOURCE_DIR}/tests/sanitizers/watch;${CMAKE_BINARY_DIR}/sanitizer-reports")
+  endif()
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT ${timeout})
 endfunction()

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "buurtlog/log/v1/log_service.grpc.pb.h"
+#include "libs/base/testing/patience.h"
 #include "libs/eventlog/memory_event_log.h"
 #include "libs/rpc/service_host.h"
 #include "libs/rpc/status_conversion.h"
@@ -25,7 +26,7 @@ using eventlog::LogReader;
 using eventlog::MemoryEventLog;
 
 constexpr eventlog::Partition kPartition = 1;
-constexpr absl::Duration kWait = absl::Seconds(20);
+constexpr absl::Duration kWait = Patience(absl::Seconds(20));
 
 LogIdentity NewIdentity() {
   LogIdentity identity;

@@ -10,6 +10,7 @@
 #include "libs/base/random.h"
 #include "libs/base/refusal.h"
 #include "libs/base/scheduler.h"
+#include "libs/base/testing/patience.h"
 #include "services/visits/testing/neighbourhood.h"
 
 namespace buurtlog::visits {
@@ -239,7 +240,7 @@ TEST_F(VisitsServiceTest, NUR_11_AVisitOnTheWrongClientMovesAndBothTimelinesAreR
   v1::GetClientTimelineRequest there;
   there.set_client_id(region_.other_client.ToString());
   v1::GetClientTimelineResponse timeline;
-  const absl::Time give_up = SystemClock().Now() + absl::Seconds(20);
+  const absl::Time give_up = SystemClock().Now() + Patience(absl::Seconds(20));
   while (timeline.entries_size() == 0 && SystemClock().Now() < give_up) {
     timeline = region_.Get(&Stub::GetClientTimeline, there);
   }

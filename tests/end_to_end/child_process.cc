@@ -18,6 +18,7 @@
 #include "absl/strings/str_split.h"
 #include "libs/base/check.h"
 #include "libs/base/status_macros.h"
+#include "libs/base/testing/patience.h"
 
 namespace buurtlog::end_to_end {
 namespace {
@@ -73,7 +74,7 @@ absl::StatusOr<ProgramResult> RunProgram(const std::vector<std::string>& words,
   close(out.write);
   close(err.write);
   ProgramResult result;
-  const absl::Time deadline = absl::Now() + timeout;
+  const absl::Time deadline = absl::Now() + Patience(timeout);
   std::array<pollfd, 2> ends = {pollfd{out.read, POLLIN, 0}, pollfd{err.read, POLLIN, 0}};
   bool late = false;
   while (pid.ok() && (ends[0].fd >= 0 || ends[1].fd >= 0)) {
@@ -136,7 +137,7 @@ ChildProcess::~ChildProcess() {
 }
 
 absl::StatusOr<std::string> ChildProcess::ReadLine(absl::Duration timeout) {
-  const absl::Time deadline = absl::Now() + timeout;
+  const absl::Time deadline = absl::Now() + Patience(timeout);
   while (true) {
     if (const size_t end = waiting_.find('\n'); end != std::string::npos) {
       std::string line = waiting_.substr(0, end);

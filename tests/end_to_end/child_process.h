@@ -17,7 +17,8 @@ struct ProgramResult {
   std::string err;
 };
 
-// Runs a program to its end. DEADLINE_EXCEEDED (and killed) when it takes longer than `timeout`.
+// Runs a program to its end. DEADLINE_EXCEEDED (and killed) when it takes longer than
+// Patience(timeout).
 absl::StatusOr<ProgramResult> RunProgram(const std::vector<std::string>& words,
                                          absl::Duration timeout,
                                          const std::vector<std::string>& environment = {});
@@ -30,7 +31,8 @@ class ChildProcess {
   ChildProcess& operator=(ChildProcess&& other) noexcept;
   ~ChildProcess();
 
-  // The next line of its standard output. DEADLINE_EXCEEDED, or OUT_OF_RANGE when it ended.
+  // The next line of its standard output. DEADLINE_EXCEEDED after Patience(timeout), or
+  // OUT_OF_RANGE when it ended.
   absl::StatusOr<std::string> ReadLine(absl::Duration timeout);
   void Signal(int signal) const;
   // Waits for its end; the exit code, 128 + signal when it was killed.

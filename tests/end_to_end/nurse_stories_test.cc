@@ -9,6 +9,7 @@
 #include "libs/base/care_day.h"
 #include "libs/base/refusal.h"
 #include "libs/base/scheduler.h"
+#include "libs/base/testing/patience.h"
 #include "libs/eventlog/record.h"
 #include "libs/eventsourcing/event_codec.h"
 #include "tests/end_to_end/team_at_work.h"
@@ -79,7 +80,7 @@ TEST_F(NurseStoriesTest, NUR_02_AReferredClientIsTakenInAndTheReferrerHears) {
   // A follower of the log sees the referrer's news within 2 seconds.
   const Session follower = team_.system().As("follower");
   bool seen = false;
-  while (!seen && absl::Now() < begin + absl::Seconds(2)) {
+  while (!seen && absl::Now() < begin + Patience(absl::Seconds(2))) {
     seen = SeesCareStarted(EventsOfClients(follower), client_id, team_.team_id());
   }
   EXPECT_TRUE(seen);
@@ -168,7 +169,7 @@ TEST_F(NurseStoriesTest, NUR_07_ADayOfNineVisitsIsConfirmedWithOneCommand) {
   // The team's hours follow within 2 seconds without being asked to wait.
   const absl::Time begin = absl::Now();
   uint64_t minutes = 0;
-  while (minutes != 90 && absl::Now() < begin + absl::Seconds(2))
+  while (minutes != 90 && absl::Now() < begin + Patience(absl::Seconds(2)))
     minutes = team_.Hours(day, day).minutes();
   EXPECT_EQ(minutes, 90);
 

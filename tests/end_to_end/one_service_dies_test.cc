@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "libs/base/care_day.h"
 #include "libs/base/check.h"
+#include "libs/base/testing/patience.h"
 #include "tests/end_to_end/team_at_work.h"
 #include "tools/buurtlog/sign_in.h"
 
@@ -23,6 +24,8 @@ namespace {
 using clients::v1::ClientsService;
 using visits::v1::VisitsService;
 using Visits = VisitsService::Stub;
+
+constexpr absl::Duration kCallMax = Patience(absl::Seconds(20));
 
 // A port that is free now; the services need to know each other's before they start.
 std::string FreeAddress() {
@@ -76,9 +79,9 @@ class OneServiceDiesTest : public ::testing::Test {
 
   Session At(size_t service) const {
     const auto who =
-        command::SignInAs(addresses_[service], people_[0].person_id.ToString(), absl::Seconds(20));
+        command::SignInAs(addresses_[service], people_[0].person_id.ToString(), kCallMax);
     EXPECT_TRUE(who.ok()) << who.status();
-    return Session::At(addresses_[service], who.ok() ? who->token : "", absl::Seconds(20));
+    return Session::At(addresses_[service], who.ok() ? who->token : "", kCallMax);
   }
 
   type::v1::Position FormTeam() {

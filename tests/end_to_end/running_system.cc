@@ -9,13 +9,14 @@
 #include "absl/strings/str_cat.h"
 #include "libs/base/check.h"
 #include "libs/base/files.h"
+#include "libs/base/testing/patience.h"
 #include "tools/buurtlog/sign_in.h"
 
 namespace buurtlog::end_to_end {
 namespace {
 
 inline constexpr absl::Duration kStartMax = absl::Seconds(60);
-inline constexpr absl::Duration kCallMax = absl::Seconds(30);
+inline constexpr absl::Duration kCallMax = Patience(absl::Seconds(30));
 
 }  // namespace
 
@@ -38,6 +39,10 @@ google::protobuf::Timestamp ProtoTime(absl::Time time) {
 
 RunningSystem::RunningSystem(std::string data_folder) : data_folder_(std::move(data_folder)) {
   Start();
+}
+
+RunningSystem::~RunningSystem() {
+  if (process_.has_value()) EXPECT_EQ(Stop(), 0);
 }
 
 void RunningSystem::Start() {

@@ -46,6 +46,8 @@ class RunningSystem {
   // Starts `buurtlog serve` (or goes on with the data of a stopped system) and waits until it is
   // healthy.
   explicit RunningSystem(std::string data_folder);
+  // Stops it if it runs; a clean end is part of every story.
+  ~RunningSystem();
 
   void Start();
   void Kill();  // kill -9

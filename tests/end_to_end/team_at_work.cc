@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "libs/base/care_day.h"
+#include "libs/base/testing/patience.h"
 
 namespace buurtlog::end_to_end {
 
@@ -134,7 +135,7 @@ visits::v1::GetClientTimelineResponse TeamAtWork::Timeline(const std::string& cl
 
 visits::v1::GetClientTimelineResponse TeamAtWork::TimelineOf(const std::string& client_id,
                                                              int entries) {
-  const absl::Time give_up = absl::Now() + absl::Seconds(20);
+  const absl::Time give_up = absl::Now() + Patience(absl::Seconds(20));
   visits::v1::GetClientTimelineResponse timeline = Timeline(client_id);
   while (timeline.entries_size() < entries && absl::Now() < give_up) timeline = Timeline(client_id);
   return timeline;

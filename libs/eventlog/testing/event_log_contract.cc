@@ -2,13 +2,14 @@
 #include <utility>
 
 #include "absl/time/time.h"
+#include "libs/base/testing/patience.h"
 #include "libs/eventlog/event_log_contract_test.h"
 
 namespace buurtlog::eventlog {
 namespace {
 
 // How long an answer of an engine with threads may take before the test fails.
-constexpr absl::Duration kWaitMax = absl::Seconds(20);
+constexpr absl::Duration kWaitMax = Patience(absl::Seconds(20));
 constexpr uint32_t kRecordBytesMaxOfTest = 4096;
 
 }  // namespace

@@ -23,6 +23,7 @@
 #include "libs/base/files.h"
 #include "libs/base/random.h"
 #include "libs/base/scheduler.h"
+#include "libs/base/testing/patience.h"
 #include "libs/eventsourcing/service_node.h"
 #include "libs/identity/tokens.h"
 #include "libs/rpc/service_host.h"
@@ -34,7 +35,7 @@ class RunningServices {
  public:
   // The clock stands still until a test moves it.
   static constexpr absl::Time kNow = absl::FromUnixSeconds(1'760'000'000);
-  static constexpr absl::Duration kCallMax = absl::Seconds(20);
+  static constexpr absl::Duration kCallMax = Patience(absl::Seconds(20));
 
   RunningServices()
       : folder_(absl::StrCat(::testing::TempDir(), "buurtlog-",
