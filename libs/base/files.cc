@@ -146,6 +146,11 @@ class MachineFiles final : public Files {
     return SyncFolder(FolderOf(path));
   }
 
+  absl::Status Rename(const std::string& from, const std::string& to) override {
+    if (rename(from.c_str(), to.c_str()) != 0) return ErrnoStatus(errno, "renaming", from);
+    return SyncFolder(FolderOf(to));
+  }
+
   absl::Status MakeFolder(const std::string& path) override {
     if (mkdir(path.c_str(), 0700) == 0) return SyncFolder(FolderOf(path));
     const int error = errno;
@@ -179,6 +184,12 @@ class MachineFiles final : public Files {
   }
 
   bool Exists(const std::string& path) override { return access(path.c_str(), F_OK) == 0; }
+
+  absl::StatusOr<FileId> Identify(const std::string& path) override {
+    struct stat found {};
+    if (stat(path.c_str(), &found) != 0) return ErrnoStatus(errno, "looking at", path);
+    return FileId{found.st_dev, found.st_ino};
+  }
 
   absl::StatusOr<std::unique_ptr<FileLock>> Lock(const std::string& path) override {
     ABSL_ASSIGN_OR_RETURN(Descriptor file, OpenFile(path, O_RDWR | O_CREAT));

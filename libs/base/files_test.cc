@@ -101,6 +101,8 @@ TEST_F(FilesTest, WhatIsMissingIsNotFound) {
   EXPECT_EQ(files_.Read(Path("none")).status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(files_.List(Path("none")).status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(files_.Remove(Path("none")).code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(files_.Rename(Path("none"), Path("a")).code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(files_.Identify(Path("none")).status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(files_.WriteAtomically(Path("none/a"), "1").code(), absl::StatusCode::kNotFound);
   EXPECT_FALSE(files_.Exists(Path("none")));
 }
@@ -109,6 +111,19 @@ TEST_F(FilesTest, ARemovedFileIsGone) {
   ASSERT_TRUE(files_.WriteAtomically(Path("a"), "1").ok());
   ASSERT_TRUE(files_.Remove(Path("a")).ok());
   EXPECT_FALSE(files_.Exists(Path("a")));
+}
+
+TEST_F(FilesTest, AFileThatTakesThePlaceOfAnotherIsAnotherFile) {
+  ASSERT_TRUE(files_.WriteAtomically(Path("old"), "1").ok());
+  ASSERT_TRUE(files_.WriteAtomically(Path("new"), "2").ok());
+  const absl::StatusOr<FileId> old = files_.Identify(Path("old"));
+  const absl::StatusOr<FileId> young = files_.Identify(Path("new"));
+  ASSERT_TRUE(old.ok() && young.ok());
+  EXPECT_NE(*old, *young);
+  ASSERT_TRUE(files_.Rename(Path("new"), Path("old")).ok());
+  EXPECT_EQ(files_.Identify(Path("old")).value_or(FileId()), *young);
+  EXPECT_EQ(files_.Read(Path("old")).value_or(""), "2");
+  EXPECT_FALSE(files_.Exists(Path("new")));
 }
 
 TEST_F(FilesTest, AFolderIsMadeWithItsParentsAndMayExist) {

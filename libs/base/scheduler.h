@@ -77,6 +77,8 @@ class SimulatedScheduler final : public Scheduler {
   void RunUntilIdle();
   // Runs tasks and jumps over timers until `done` is true. False when nothing is left to run.
   bool RunUntil(absl::AnyInvocable<bool()> done);
+  // Lets time go by while a task runs, as it does for one that waits for the disk.
+  void PassTime(absl::Duration time);
 
   class State;
 

@@ -71,6 +71,19 @@ TEST(SimulatedSchedulerTest, ATimerWithoutDelayIsReadyAtOnce) {
   EXPECT_THAT(ran, ElementsAre(1, 2));
 }
 
+TEST(SimulatedSchedulerTest, TimeThatPassesInATaskMakesTimersLate) {
+  SimulatedScheduler scheduler(1);
+  const auto queue = scheduler.NewQueue("q", QueueKind::kCompute);
+  std::vector<absl::Duration> ran;
+  queue->PostAfter(absl::Seconds(1), [&] { ran.push_back(scheduler.Now()); });
+  queue->Post([&] { scheduler.PassTime(absl::Seconds(5)); });
+  scheduler.RunFor(absl::Seconds(2));
+  EXPECT_EQ(scheduler.Now(), absl::Seconds(5));
+  scheduler.RunUntilIdle();
+  scheduler.RunFor(absl::Seconds(1));
+  EXPECT_EQ(ran, std::vector<absl::Duration>{absl::Seconds(5)});
+}
+
 TEST(SimulatedSchedulerTest, RunUntilStopsAsSoonAsItIsDoneOrNothingIsLeft) {
   SimulatedScheduler scheduler(1);
   const auto queue = scheduler.NewQueue("q", QueueKind::kCompute);

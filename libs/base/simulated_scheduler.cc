@@ -89,7 +89,8 @@ class SimulatedScheduler::State {
   }
 
   absl::Duration now() const { return now_; }
-  void set_now(absl::Duration now) { now_ = now; }
+  // Time never steps backwards, also where a task took longer than whoever ran it wanted to wait.
+  void set_now(absl::Duration now) { now_ = std::max(now_, now); }
 
  private:
   struct Timer {
@@ -171,5 +172,7 @@ bool SimulatedScheduler::RunUntil(absl::AnyInvocable<bool()> done) {
   }
   return true;
 }
+
+void SimulatedScheduler::PassTime(absl::Duration time) { state_->set_now(state_->now() + time); }
 
 }  // namespace buurtlog

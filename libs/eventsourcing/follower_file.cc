@@ -1,9 +1,5 @@
 #include "libs/eventsourcing/follower_file.h"
 
-#include <sys/stat.h>
-
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -34,19 +30,6 @@ constexpr char kWriterSettings[] = R"sql(
   PRAGMA temp_store = MEMORY;
 )sql";
 
-// Which file stands at a path now; nothing when there is none.
-std::optional<std::pair<dev_t, ino_t>> FileAt(const std::string& path) {
-  struct stat found {};
-  if (stat(path.c_str(), &found) != 0) return std::nullopt;
-  return std::make_pair(found.st_dev, found.st_ino);
-}
-
-absl::Status FileError(const std::error_code& error, const char* doing, const std::string& path) {
-  const std::string message = absl::StrCat(doing, " ", path, ": ", error.message());
-  if (error == std::errc::no_space_on_device) return absl::ResourceExhaustedError(message);
-  return absl::UnavailableError(message);
-}
-
 }  // namespace
 
 absl::StatusOr<sqlite::Connection> OpenForWriting(const std::string& path) {
@@ -56,14 +39,14 @@ absl::StatusOr<sqlite::Connection> OpenForWriting(const std::string& path) {
   return file;
 }
 
-absl::StatusOr<sqlite::Connection> OpenForReading(const std::string& path) {
+absl::StatusOr<sqlite::Connection> OpenForReading(Files& files, const std::string& path) {
   // A connection opens the write-ahead log, by name, at its first read only. When the file was
   // replaced in between, that would be another file's, so the connection counts only when the same
   // file still stands there after the first read.
   absl::Status status = absl::NotFoundError(absl::StrCat("no database at ", path));
   for (int attempt = 0; attempt < kOpenAttemptsMax; ++attempt) {
-    const auto before = FileAt(path);
-    if (!before.has_value()) continue;
+    const absl::StatusOr<FileId> before = files.Identify(path);
+    if (!before.ok()) continue;
     sqlite::OpenOptions options;
     options.read_only = true;
     options.create = false;
@@ -71,7 +54,8 @@ absl::StatusOr<sqlite::Connection> OpenForReading(const std::string& path) {
     status = file.status();
     if (!file.ok()) continue;
     status = file->Execute("SELECT count(*) FROM sqlite_master");
-    if (FileAt(path) != before) {
+    const absl::StatusOr<FileId> after = files.Identify(path);
+    if (!after.ok() || *after != *before) {
       status = absl::UnavailableError(absl::StrCat(path, " was replaced while it was opened"));
       continue;
     }
@@ -81,21 +65,12 @@ absl::StatusOr<sqlite::Connection> OpenForReading(const std::string& path) {
   return status;
 }
 
-bool DatabaseExists(const std::string& path) { return FileAt(path).has_value(); }
-
-absl::Status RemoveDatabase(const std::string& path) {
+absl::Status RemoveDatabase(Files& files, const std::string& path) {
   for (const char* part : {"", "-wal", "-shm", "-journal"}) {
-    std::error_code error;
-    std::filesystem::remove(absl::StrCat(path, part), error);
-    if (error) return FileError(error, "removing", absl::StrCat(path, part));
+    const absl::Status removed = files.Remove(absl::StrCat(path, part));
+    if (!removed.ok() && !absl::IsNotFound(removed)) return removed;
   }
   return absl::OkStatus();
-}
-
-absl::Status MakeFollowerFolder(const std::string& folder) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  return error ? FileError(error, "making", folder) : absl::OkStatus();
 }
 
 absl::StatusOr<CheckpointVector> LoadCheckpoints(sqlite::Connection& file) {

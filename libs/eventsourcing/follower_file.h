@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "libs/base/files.h"
 #include "libs/eventlog/fold.h"
 #include "libs/eventsourcing/event_codec.h"
 #include "libs/eventsourcing/projection_runner.h"
@@ -32,12 +33,10 @@ struct ParkedRecord {
 // file and the tables `checkpoint` and `parked` when they are missing.
 absl::StatusOr<sqlite::Connection> OpenForWriting(const std::string& path);
 // Read-only, also while another connection replaces the file. NOT_FOUND when there is none.
-absl::StatusOr<sqlite::Connection> OpenForReading(const std::string& path);
-bool DatabaseExists(const std::string& path);
+absl::StatusOr<sqlite::Connection> OpenForReading(Files& files, const std::string& path);
 // The file and what SQLite keeps beside it, main file first: what is left of an interrupted removal
 // is no database.
-absl::Status RemoveDatabase(const std::string& path);
-absl::Status MakeFollowerFolder(const std::string& folder);
+absl::Status RemoveDatabase(Files& files, const std::string& path);
 
 absl::StatusOr<CheckpointVector> LoadCheckpoints(sqlite::Connection& file);
 absl::Status StoreCheckpoint(sqlite::Connection& file, std::string_view service,

@@ -346,7 +346,7 @@ std::shared_ptr<RecordRun> ProcessRunner::Impl::NewRun(std::unique_ptr<log::v1::
 }
 
 absl::StatusOr<std::vector<ParkedStream>> ProcessRunner::Impl::Parked() {
-  ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, OpenForReading(path_));
+  ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, OpenForReading(parts_.files, path_));
   return LoadParked(file, std::string(process_->name()));
 }
 
@@ -426,7 +426,7 @@ absl::StatusOr<std::unique_ptr<ProcessRunner>> ProcessRunner::Open(const std::st
                                                                    std::unique_ptr<Process> process,
                                                                    std::vector<LogSource> sources,
                                                                    Parts parts) {
-  ABSL_RETURN_IF_ERROR(MakeFollowerFolder(folder));
+  ABSL_RETURN_IF_ERROR(parts.files.MakeFolder(folder));
   const std::string name(process->name());
   const std::string path = absl::StrCat(folder, "/", name, ".db");
   ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, OpenForWriting(path));

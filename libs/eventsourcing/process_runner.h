@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "libs/base/clock.h"
+#include "libs/base/files.h"
 #include "libs/base/scheduler.h"
 #include "libs/eventsourcing/command_executor.h"
 #include "libs/eventsourcing/process.h"
@@ -29,6 +30,7 @@ class ProcessRunner {
     Scheduler& scheduler;
     Clock& clock;
     prometheus::Registry& metrics;
+    Files& files = SystemFiles();
   };
   // Checkpoints and parked streams are kept in <folder>/<name>.db.
   static absl::StatusOr<std::unique_ptr<ProcessRunner>> Open(const std::string& folder,

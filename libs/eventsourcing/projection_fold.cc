@@ -56,16 +56,16 @@ absl::StatusOr<std::optional<sqlite::Connection>> OpenOurs(const std::string& pa
 
 // `discarded` tells why what was there was thrown away; the log has it all.
 absl::StatusOr<sqlite::Connection> OpenModelFile(const std::string& path, const ReadModelSpec& spec,
-                                                 std::string& discarded) {
+                                                 Files& files, std::string& discarded) {
   const std::string stamp = StampOf(spec);
-  if (DatabaseExists(path)) {
+  if (files.Exists(path)) {
     absl::StatusOr<std::optional<sqlite::Connection>> ours = OpenOurs(path, stamp);
     if (ours.ok() && ours->has_value()) return **std::move(ours);
     if (!ours.ok() && !absl::IsDataLoss(ours.status())) return ours.status();
     discarded = ours.ok() ? "it was made from other tables" : "the file is damaged";
   }
   // Also what is left beside a main file that is gone: it belongs to no database.
-  ABSL_RETURN_IF_ERROR(RemoveDatabase(path));
+  ABSL_RETURN_IF_ERROR(RemoveDatabase(files, path));
   ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, OpenForWriting(path));
   ABSL_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
                         sqlite::Transaction::Begin(file, sqlite::Transaction::Mode::kWrite));
@@ -96,9 +96,11 @@ std::string ReadModelPath(const std::string& folder, const ReadModelSpec& spec) 
 }
 
 absl::StatusOr<std::unique_ptr<ProjectionFold>> ProjectionFold::Open(
-    const std::string& path, ReadModel& model, const std::vector<LogSource>& sources) {
+    const std::string& path, ReadModel& model, const std::vector<LogSource>& sources,
+    Files& files) {
   std::string discarded;
-  ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, OpenModelFile(path, model.spec(), discarded));
+  ABSL_ASSIGN_OR_RETURN(sqlite::Connection file,
+                        OpenModelFile(path, model.spec(), files, discarded));
   ABSL_ASSIGN_OR_RETURN(const CheckpointVector checkpoints, LoadCheckpoints(file));
   ABSL_ASSIGN_OR_RETURN(std::vector<Lane> lanes,
                         MakeLanes(sources, model.spec().services, checkpoints));

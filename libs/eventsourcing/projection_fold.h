@@ -40,8 +40,10 @@ class ProjectionFold {
  public:
   // Opens or makes the file. One that was made from another spec of the same schema version, or
   // is no database any more, is thrown away. `model` and the logs outlive the fold.
-  static absl::StatusOr<std::unique_ptr<ProjectionFold>> Open(
-      const std::string& path, ReadModel& model, const std::vector<LogSource>& sources);
+  static absl::StatusOr<std::unique_ptr<ProjectionFold>> Open(const std::string& path,
+                                                              ReadModel& model,
+                                                              const std::vector<LogSource>& sources,
+                                                              Files& files);
 
   std::vector<Lane>& lanes() { return lanes_; }
   sqlite::Connection& file() { return file_; }

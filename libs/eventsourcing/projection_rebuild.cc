@@ -1,7 +1,5 @@
 // Rebuilding a read model beside the live one, on the same queue: a step of the one, a step of the
 // other.
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -34,9 +32,9 @@ void ProjectionRunner::Impl::BeginRebuild(RebuildTold told) {
   if (rebuilding_.has_value())
     return told.Last(absl::UnavailableError("a rebuild is under way already"));
   const std::string path = RebuildPath(path_);
-  const absl::Status removed = RemoveDatabase(path);
+  const absl::Status removed = RemoveDatabase(parts_.files, path);
   if (!removed.ok()) return told.Last(removed);
-  auto fold = ProjectionFold::Open(path, *model_, sources_);
+  auto fold = ProjectionFold::Open(path, *model_, sources_, parts_.files);
   if (!fold.ok()) return told.Last(fold.status());
   const absl::StatusOr<uint64_t> total = EntriesAhead((*fold)->lanes());
   if (!total.ok()) return told.Last(total.status());
@@ -105,20 +103,17 @@ absl::Status ProjectionRunner::Impl::SwitchFiles() {
   // Interrupted anywhere, the place is empty and the rebuilt file whole, and the next start goes on
   // from there.
   const absl::Status replaced = readers_.Replace([&]() -> absl::Status {
-    ABSL_RETURN_IF_ERROR(RemoveDatabase(path_));
-    std::error_code error;
-    std::filesystem::rename(rebuilt, path_, error);
-    if (!error) return absl::OkStatus();
-    return absl::UnavailableError(absl::StrCat("renaming ", rebuilt, ": ", error.message()));
+    ABSL_RETURN_IF_ERROR(RemoveDatabase(parts_.files, path_));
+    return parts_.files.Rename(rebuilt, path_);
   });
   if (!replaced.ok()) {
     // Where the old file went and the new one did not come, following makes no sense; a restart
     // takes the rebuilt file.
-    stopped_ = !DatabaseExists(path_);
+    stopped_ = !parts_.files.Exists(path_);
     if (stopped_) SetHealth(replaced);
     return replaced;
   }
-  auto fold = ProjectionFold::Open(path_, *model_, sources_);
+  auto fold = ProjectionFold::Open(path_, *model_, sources_, parts_.files);
   if (!fold.ok()) {
     stopped_ = true;
     SetHealth(fold.status());
@@ -139,7 +134,7 @@ void ProjectionRunner::Impl::EndRebuild(absl::Status status) {
     return;
   }
   // The live file goes on as it was.
-  if (DatabaseExists(path_)) RemoveDatabase(RebuildPath(path_)).IgnoreError();
+  if (parts_.files.Exists(path_)) RemoveDatabase(parts_.files, RebuildPath(path_)).IgnoreError();
   rebuilding.told.Last(status);
 }
 

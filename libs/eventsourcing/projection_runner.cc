@@ -1,8 +1,6 @@
 #include "libs/eventsourcing/projection_runner.h"
 
 #include <algorithm>
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -40,17 +38,14 @@ prometheus::Counter& CounterOf(prometheus::Registry& registry, const std::string
 
 // A rebuilt file whose switch was cut short takes the place that is empty; one that was cut short
 // before is of no use.
-absl::Status SettleInterruptedRebuild(const std::string& path) {
+absl::Status SettleInterruptedRebuild(Files& files, const std::string& path) {
   const std::string rebuilt = RebuildPath(path);
-  if (DatabaseExists(path) || !DatabaseExists(rebuilt)) return RemoveDatabase(rebuilt);
-  ABSL_RETURN_IF_ERROR(RemoveDatabase(path));
+  if (files.Exists(path) || !files.Exists(rebuilt)) return RemoveDatabase(files, rebuilt);
+  ABSL_RETURN_IF_ERROR(RemoveDatabase(files, path));
   {
     ABSL_RETURN_IF_ERROR(OpenForWriting(rebuilt).status());
   }  // closing takes its write-ahead log in
-  std::error_code error;
-  std::filesystem::rename(rebuilt, path, error);
-  return error ? absl::UnavailableError(absl::StrCat("renaming ", rebuilt, ": ", error.message()))
-               : absl::OkStatus();
+  return files.Rename(rebuilt, path);
 }
 
 }  // namespace
@@ -73,7 +68,7 @@ ProjectionRunner::Impl::Impl(std::string folder, std::unique_ptr<ReadModel> mode
       parked_metric_(GaugeOf(parts.metrics, "buurtlog_projection_parked_streams",
                              "Streams that wait for a mend.", model_->spec().name)),
       fold_(std::move(fold)),
-      readers_(path_),
+      readers_(parts.files, path_),
       answers_(parts.scheduler.NewQueue(absl::StrCat(model_->spec().name, " answers"),
                                         QueueKind::kBlocking)),
       queue_owner_(parts.scheduler.NewQueue(absl::StrCat(model_->spec().name, " projection"),
@@ -237,20 +232,17 @@ void ProjectionRunner::Impl::NoteCaughtUp() {
 
 void ProjectionRunner::Impl::RemoveOtherVersions() {
   const std::string prefix = absl::StrCat(spec().name, "-");
-  std::vector<std::string> old;
-  std::error_code error;
-  for (const auto& file : std::filesystem::directory_iterator(folder_, error)) {
-    const std::string name = file.path().filename().string();
+  // What cannot be listed or removed now is removed at a later start.
+  const absl::StatusOr<std::vector<std::string>> names = parts_.files.List(folder_);
+  if (!names.ok()) return;
+  for (const std::string& name : *names) {
     absl::string_view version = name;
     uint32_t number = 0;
     if (!absl::ConsumePrefix(&version, prefix) || !absl::ConsumeSuffix(&version, ".db")) continue;
     if (!absl::SimpleAtoi(version, &number) || number == spec().schema_version) continue;
-    old.push_back(file.path().string());
-  }
-  // What cannot be removed now is removed at a later start.
-  for (const std::string& path : old) {
-    RemoveDatabase(path).IgnoreError();
-    RemoveDatabase(RebuildPath(path)).IgnoreError();
+    const std::string path = absl::StrCat(folder_, "/", name);
+    RemoveDatabase(parts_.files, path).IgnoreError();
+    RemoveDatabase(parts_.files, RebuildPath(path)).IgnoreError();
   }
 }
 
@@ -288,11 +280,11 @@ void ProjectionRunner::Impl::RetryNext(Retry retry) {
 absl::StatusOr<std::unique_ptr<ProjectionRunner>> ProjectionRunner::Open(
     const std::string& folder, std::unique_ptr<ReadModel> model, std::vector<LogSource> sources,
     Parts parts) {
-  ABSL_RETURN_IF_ERROR(MakeFollowerFolder(folder));
+  ABSL_RETURN_IF_ERROR(parts.files.MakeFolder(folder));
   const std::string path = ReadModelPath(folder, model->spec());
-  ABSL_RETURN_IF_ERROR(SettleInterruptedRebuild(path));
+  ABSL_RETURN_IF_ERROR(SettleInterruptedRebuild(parts.files, path));
   ABSL_ASSIGN_OR_RETURN(std::unique_ptr<ProjectionFold> fold,
-                        ProjectionFold::Open(path, *model, sources));
+                        ProjectionFold::Open(path, *model, sources, parts.files));
   return std::unique_ptr<ProjectionRunner>(new ProjectionRunner(std::make_unique<Impl>(
       folder, std::move(model), std::move(sources), parts, std::move(fold))));
 }

@@ -19,6 +19,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "libs/base/clock.h"
+#include "libs/base/files.h"
 #include "libs/base/scheduler.h"
 #include "libs/eventlog/event_log.h"
 #include "libs/eventsourcing/event_codec.h"
@@ -70,6 +71,7 @@ class ProjectionRunner {
     Scheduler& scheduler;
     Clock& clock;
     prometheus::Registry& metrics;
+    Files& files = SystemFiles();
   };
   // Opens or makes the file in `folder`; one of another schema version stays beside it until the
   // new one has caught up, then goes. A checkpoint that is not on a log's chain is DATA_LOSS when
@@ -136,11 +138,12 @@ struct VerifyResult {
 // file in `folder`, and compares digests. Reads the live file only (it may be in use). Blocks.
 absl::StatusOr<VerifyResult> VerifyReadModel(
     const std::string& folder, const std::string& scratch_folder, ReadModel& fresh,
-    const std::vector<LogSource>& sources,
-    absl::FunctionRef<void(const RebuildProgress&)> progress);
+    const std::vector<LogSource>& sources, absl::FunctionRef<void(const RebuildProgress&)> progress,
+    Files& files = SystemFiles());
 // The parked streams of a live file, read only.
 absl::StatusOr<std::vector<ParkedStream>> ReadParked(const std::string& folder,
-                                                     const ReadModelSpec& spec);
+                                                     const ReadModelSpec& spec,
+                                                     Files& files = SystemFiles());
 
 // ---- template
 

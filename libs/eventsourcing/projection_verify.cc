@@ -103,8 +103,9 @@ struct LiveFile {
 };
 
 // In one read transaction, so that digests and checkpoints belong together.
-absl::StatusOr<LiveFile> ReadLive(const std::string& path, const ReadModelSpec& spec) {
-  ABSL_ASSIGN_OR_RETURN(sqlite::Connection rows, OpenForReading(path));
+absl::StatusOr<LiveFile> ReadLive(const std::string& path, const ReadModelSpec& spec,
+                                  Files& files) {
+  ABSL_ASSIGN_OR_RETURN(sqlite::Connection rows, OpenForReading(files, path));
   ABSL_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
                         sqlite::Transaction::Begin(rows, sqlite::Transaction::Mode::kRead));
   LiveFile live;
@@ -163,20 +164,20 @@ absl::StatusOr<Digests> DigestOf(sqlite::Connection& rows, const ReadModelSpec& 
 
 absl::StatusOr<VerifyResult> VerifyReadModel(
     const std::string& folder, const std::string& scratch_folder, ReadModel& fresh,
-    const std::vector<LogSource>& sources,
-    absl::FunctionRef<void(const RebuildProgress&)> progress) {
+    const std::vector<LogSource>& sources, absl::FunctionRef<void(const RebuildProgress&)> progress,
+    Files& files) {
   const ReadModelSpec& spec = fresh.spec();
-  ABSL_ASSIGN_OR_RETURN(const LiveFile live, ReadLive(ReadModelPath(folder, spec), spec));
-  ABSL_RETURN_IF_ERROR(MakeFollowerFolder(scratch_folder));
+  ABSL_ASSIGN_OR_RETURN(const LiveFile live, ReadLive(ReadModelPath(folder, spec), spec, files));
+  ABSL_RETURN_IF_ERROR(files.MakeFolder(scratch_folder));
   const std::string scratch = absl::StrCat(scratch_folder, "/", spec.name, ".verify");
-  ABSL_RETURN_IF_ERROR(RemoveDatabase(scratch));
+  ABSL_RETURN_IF_ERROR(RemoveDatabase(files, scratch));
   VerifyResult result;
   result.read_model = spec.name;
   result.live = live.digests;
   absl::Status folded;
   {
     ABSL_ASSIGN_OR_RETURN(const std::unique_ptr<ProjectionFold> fold,
-                          ProjectionFold::Open(scratch, fresh, sources));
+                          ProjectionFold::Open(scratch, fresh, sources, files));
     // Nobody reads a scratch file after a power cut.
     ABSL_RETURN_IF_ERROR(fold->file().Execute("PRAGMA synchronous = OFF"));
     folded = FoldUpTo(*fold, live.checkpoints, result.records, progress);
@@ -186,14 +187,15 @@ absl::StatusOr<VerifyResult> VerifyReadModel(
       if (digests.ok()) result.replayed = *std::move(digests);
     }
   }
-  ABSL_RETURN_IF_ERROR(RemoveDatabase(scratch));
+  ABSL_RETURN_IF_ERROR(RemoveDatabase(files, scratch));
   ABSL_RETURN_IF_ERROR(folded);
   return result;
 }
 
 absl::StatusOr<std::vector<ParkedStream>> ReadParked(const std::string& folder,
-                                                     const ReadModelSpec& spec) {
-  ABSL_ASSIGN_OR_RETURN(sqlite::Connection rows, OpenForReading(ReadModelPath(folder, spec)));
+                                                     const ReadModelSpec& spec, Files& files) {
+  ABSL_ASSIGN_OR_RETURN(sqlite::Connection rows,
+                        OpenForReading(files, ReadModelPath(folder, spec)));
   return LoadParked(rows, spec.name);
 }
 

@@ -37,7 +37,7 @@ absl::StatusOr<ReadPool::Reader> ReadPool::Take() {
     idle_.pop_back();
     return reader;
   }
-  absl::StatusOr<sqlite::Connection> connection = OpenForReading(path_);
+  absl::StatusOr<sqlite::Connection> connection = OpenForReading(files_, path_);
   // To a caller NOT_FOUND would mean that what they ask about does not exist.
   if (absl::IsNotFound(connection.status())) {
     return absl::UnavailableError(connection.status().message());

@@ -10,6 +10,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "libs/base/files.h"
 #include "libs/sqlite/sqlite.h"
 
 namespace buurtlog::eventsourcing {
@@ -20,7 +21,7 @@ inline constexpr size_t kIdleReadersMax = 8;
 // Thread-safe.
 class ReadPool {
  public:
-  explicit ReadPool(std::string path) : path_(std::move(path)) {}
+  ReadPool(Files& files, std::string path) : files_(files), path_(std::move(path)) {}
 
   // Runs `read` inside one read transaction.
   absl::Status Read(absl::FunctionRef<absl::Status(sqlite::Connection& rows)> read);
@@ -37,6 +38,7 @@ class ReadPool {
   absl::StatusOr<Reader> Take();
   void Give(Reader reader);
 
+  Files& files_;
   const std::string path_;
   absl::Mutex mutex_;
   uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -116,9 +116,9 @@ absl::StatusOr<std::unique_ptr<ServiceNode>> ServiceNode::Open(
         absl::StrCat("the log in the folder of ", impl->options.service, " is of another service"));
   }
   ObserveFlushes(*impl->log, parts.metrics);
-  ABSL_ASSIGN_OR_RETURN(impl->store,
-                        StateStore::Open(impl->folder + "/state.db", types,
-                                         impl->log->identity().partitions, parts.scheduler));
+  ABSL_ASSIGN_OR_RETURN(impl->store, StateStore::Open(impl->folder + "/state.db", types,
+                                                      impl->log->identity().partitions,
+                                                      parts.scheduler, parts.files));
   impl->executor = std::make_unique<CommandExecutor>(
       CommandExecutor::Parts{*impl->log, *impl->store, parts.scheduler, parts.clock, parts.random,
                              parts.metrics},
@@ -139,8 +139,9 @@ absl::StatusOr<ProjectionRunner*> ServiceNode::AddReadModel(std::unique_ptr<Read
   ABSL_ASSIGN_OR_RETURN(std::vector<LogSource> chosen, SourcesOf(model->spec().services, sources));
   ABSL_ASSIGN_OR_RETURN(
       std::unique_ptr<ProjectionRunner> runner,
-      ProjectionRunner::Open(impl_->folder + "/read_models", std::move(model), std::move(chosen),
-                             {impl_->parts.scheduler, impl_->parts.clock, impl_->parts.metrics}));
+      ProjectionRunner::Open(
+          impl_->folder + "/read_models", std::move(model), std::move(chosen),
+          {impl_->parts.scheduler, impl_->parts.clock, impl_->parts.metrics, impl_->parts.files}));
   impl_->own_read_models.push_back(std::move(runner));
   impl_->read_models.push_back(impl_->own_read_models.back().get());
   return impl_->read_models.back();
@@ -152,9 +153,9 @@ absl::StatusOr<ProcessRunner*> ServiceNode::AddProcess(std::unique_ptr<Process> 
   std::string name(process->name());
   ABSL_ASSIGN_OR_RETURN(
       std::unique_ptr<ProcessRunner> runner,
-      ProcessRunner::Open(
-          impl_->folder + "/processes", std::move(process), std::move(chosen),
-          {*impl_->executor, impl_->parts.scheduler, impl_->parts.clock, impl_->parts.metrics}));
+      ProcessRunner::Open(impl_->folder + "/processes", std::move(process), std::move(chosen),
+                          {*impl_->executor, impl_->parts.scheduler, impl_->parts.clock,
+                           impl_->parts.metrics, impl_->parts.files}));
   impl_->own_processes.push_back(std::move(runner));
   impl_->processes.push_back(impl_->own_processes.back().get());
   impl_->process_names.push_back(std::move(name));

@@ -4,8 +4,6 @@
 #include <google/protobuf/descriptor.pb.h>
 #include <openssl/evp.h>
 
-#include <filesystem>
-#include <fstream>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -69,10 +67,10 @@ std::string SchemaStamp(const std::vector<const AggregateType*>& types, uint32_t
   return eventlog::Hash{digest}.ToHex();
 }
 
-void RemoveFiles(const std::string& path) {
+// What is not there is what we want; what cannot be removed shows when the file is opened.
+void RemoveFiles(Files& files, const std::string& path) {
   for (const char* suffix : {"", "-wal", "-shm", kDamagedSuffix}) {
-    std::error_code ignored;  // a file that is not there is what we want
-    std::filesystem::remove(path + suffix, ignored);
+    files.Remove(path + suffix).IgnoreError();
   }
 }
 
@@ -111,14 +109,14 @@ absl::Status MakeTables(sqlite::Connection& db, const std::string& stamp) {
 
 }  // namespace
 
-absl::StatusOr<StateFile> OpenStateFile(const std::string& path,
+absl::StatusOr<StateFile> OpenStateFile(Files& files, const std::string& path,
                                         const std::vector<const AggregateType*>& types,
                                         uint32_t partitions) {
   const std::string stamp = SchemaStamp(types, partitions);
   std::string discarded;
-  if (std::filesystem::exists(path + kDamagedSuffix)) {
+  if (files.Exists(path + kDamagedSuffix)) {
     discarded = "it was found damaged";
-    RemoveFiles(path);
+    RemoveFiles(files, path);
   }
   absl::StatusOr<sqlite::Connection> writer = OpenWriter(path);
   absl::StatusOr<std::string> found = writer.ok() ? ReadStamp(*writer) : writer.status();
@@ -131,7 +129,7 @@ absl::StatusOr<StateFile> OpenStateFile(const std::string& path,
   }
   if (!discarded.empty()) {
     writer = absl::InternalError("closed");
-    RemoveFiles(path);
+    RemoveFiles(files, path);
     writer = OpenWriter(path);
     if (!writer.ok()) return writer.status();
     found = std::string();
@@ -140,6 +138,8 @@ absl::StatusOr<StateFile> OpenStateFile(const std::string& path,
   return StateFile{*std::move(writer), std::move(discarded)};
 }
 
-void MarkDamaged(const std::string& path) { std::ofstream(path + kDamagedSuffix).put('1'); }
+void MarkDamaged(Files& files, const std::string& path) {
+  files.WriteAtomically(path + kDamagedSuffix, "1").IgnoreError();
+}
 
 }  // namespace buurtlog::eventsourcing

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "libs/base/files.h"
 #include "libs/eventsourcing/decider.h"
 #include "libs/sqlite/sqlite.h"
 
@@ -18,11 +19,11 @@ struct StateFile {
 
 // Opens or makes `path`. A file of another schema, a damaged one, and one that MarkDamaged has
 // named are thrown away and made anew. `types` in order of their category.
-absl::StatusOr<StateFile> OpenStateFile(const std::string& path,
+absl::StatusOr<StateFile> OpenStateFile(Files& files, const std::string& path,
                                         const std::vector<const AggregateType*>& types,
                                         uint32_t partitions);
 
 // The file is thrown away when it is opened next.
-void MarkDamaged(const std::string& path);
+void MarkDamaged(Files& files, const std::string& path);
 
 }  // namespace buurtlog::eventsourcing

@@ -86,8 +86,9 @@ auto Sorted(const Map& map) {
 class StateStore::Impl {
  public:
   Impl(std::string path, std::vector<const AggregateType*> types, uint32_t partitions,
-       std::string discarded, sqlite::Connection writer, Scheduler& scheduler)
-      : path_(std::move(path)),
+       std::string discarded, sqlite::Connection writer, Scheduler& scheduler, Files& files)
+      : files_(files),
+        path_(std::move(path)),
         types_(std::move(types)),
         discarded_(std::move(discarded)),
         overlays_(partitions),
@@ -411,10 +412,11 @@ class StateStore::Impl {
 
   // A file that turns out damaged is thrown away at the next start.
   absl::Status Noticed(absl::Status status) {
-    if (absl::IsDataLoss(status)) MarkDamaged(path_);
+    if (absl::IsDataLoss(status)) MarkDamaged(files_, path_);
     return status;
   }
 
+  Files& files_;
   const std::string path_;
   const std::vector<const AggregateType*> types_;
   const std::string discarded_;
@@ -435,13 +437,13 @@ StateStore::~StateStore() = default;
 
 absl::StatusOr<std::unique_ptr<StateStore>> StateStore::Open(
     const std::string& path, std::vector<const AggregateType*> types, uint32_t partitions,
-    Scheduler& scheduler) {
+    Scheduler& scheduler, Files& files) {
   // The rows name a category by its place in this order.
   std::sort(types.begin(), types.end(), [](auto* a, auto* b) { return a->category < b->category; });
-  ABSL_ASSIGN_OR_RETURN(StateFile file, OpenStateFile(path, types, partitions));
+  ABSL_ASSIGN_OR_RETURN(StateFile file, OpenStateFile(files, path, types, partitions));
   return std::unique_ptr<StateStore>(new StateStore(
       std::make_unique<Impl>(path, std::move(types), partitions, std::move(file.discarded),
-                             std::move(file.writer), scheduler)));
+                             std::move(file.writer), scheduler, files)));
 }
 
 const std::string& StateStore::discarded() const { return impl_->discarded(); }

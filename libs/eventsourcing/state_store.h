@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "libs/base/files.h"
 #include "libs/base/ids.h"
 #include "libs/base/scheduler.h"
 #include "libs/eventlog/fold.h"
@@ -49,12 +50,12 @@ struct StateChange {
 class StateStore {
  public:
   // Opens or makes `path`. A store of another schema (of a state message, an `evolve_version`, or
-  // of the store itself) is discarded, which `discarded()` then tells. `types` and `scheduler`
-  // outlive the store.
+  // of the store itself) is discarded, which `discarded()` then tells. `types`, `scheduler`
+  // and `files` outlive the store.
   static absl::StatusOr<std::unique_ptr<StateStore>> Open(const std::string& path,
                                                           std::vector<const AggregateType*> types,
-                                                          uint32_t partitions,
-                                                          Scheduler& scheduler);
+                                                          uint32_t partitions, Scheduler& scheduler,
+                                                          Files& files = SystemFiles());
   // Writes what waits.
   ~StateStore();
 

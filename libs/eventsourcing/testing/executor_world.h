@@ -1,9 +1,7 @@
 // An executor on a memory log, a seeded scheduler and a clock that stands still, which a test can
-// end and start again. The aggregate is a list of texts: each event is a text, and the state is all
-// of them, so a test sees at once what happened and in which order. Header only; for tests.
+// end and start again. The aggregate is a list of texts (list_aggregate.h). Header only; for tests.
 #pragma once
 
-#include <google/protobuf/struct.pb.h>
 #include <gtest/gtest.h>
 #include <prometheus/registry.h>
 
@@ -19,34 +17,11 @@
 #include "libs/base/random.h"
 #include "libs/eventlog/memory_event_log.h"
 #include "libs/eventsourcing/command_executor.h"
+#include "libs/eventsourcing/testing/list_aggregate.h"
 
 namespace buurtlog::eventsourcing::testing {
 
-using google::protobuf::ListValue;
-using google::protobuf::Value;
 using Answer = absl::StatusOr<type::v1::Receipt>;
-
-inline void EvolveList(ListValue& state, const Value& event) { *state.add_values() = event; }
-
-inline const AggregateType& ListType() {
-  static const AggregateType type = MakeAggregateType<ListValue, Value, EvolveList>("list", 1);
-  return type;
-}
-
-// Appends each text as an event; "refuse" is refused by a rule, "missing" is NOT_FOUND unless the
-// list has something, "nothing" gives no events.
-inline absl::StatusOr<std::vector<Value>> DecideTexts(const ListValue& state,
-                                                      const std::vector<std::string>& texts) {
-  std::vector<Value> events;
-  for (const std::string& text : texts) {
-    if (text == "refuse")
-      return Refuse("NOT_TODAY", absl::StrCat("no, with ", state.values_size(), " texts"));
-    if (text == "missing" && state.values().empty()) return absl::NotFoundError("no such list");
-    if (text == "nothing") continue;
-    events.emplace_back().set_string_value(text);
-  }
-  return events;
-}
 
 class ExecutorWorld {
  public:
