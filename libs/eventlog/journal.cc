@@ -169,8 +169,7 @@ absl::StatusOr<Journal> Journal::Open(const SqliteLogOptions& options, const Uui
     sizes.push_back(size);
   }
   CHECK(options.journal_chunk_bytes > 0);
-  return Journal(std::move(files), std::move(sizes), log_id, generation,
-                 options.journal_chunk_bytes);
+  return Journal(std::move(files), std::move(sizes), log_id, generation, options);
 }
 
 // Zeros are written ahead, so that the sync of a batch need not wait for the file system to note

@@ -28,8 +28,6 @@
 namespace buurtlog::eventlog {
 
 inline constexpr size_t kJournalFiles = 2;
-// From this on the other file is used, as soon as it is free.
-inline constexpr uint64_t kJournalBytesWanted = 8 << 20;
 // A journal file that has come to this while log.db could not take its entries takes no more.
 inline constexpr uint64_t kJournalBytesMax = 128 << 20;
 inline constexpr size_t kBatchHeaderBytes = 40;
@@ -106,7 +104,7 @@ class Journal {
   // Whether entries of an older generation occupy the other file.
   bool other_is_free() const { return generation_of_[1 - current_] < released_before_; }
   // True when the file in use has grown enough for the other one to be wanted.
-  bool wants_other() const { return offset_ >= kJournalBytesWanted; }
+  bool wants_other() const { return offset_ >= bytes_wanted_; }
 
   // Everything the journal holds is safe in log.db: begins anew, with a new generation.
   void Restart();
@@ -115,11 +113,12 @@ class Journal {
 
  private:
   Journal(std::vector<VfsFile> files, std::vector<uint64_t> sizes, const Uuid& log_id,
-          uint64_t generation, uint64_t chunk_bytes)
+          uint64_t generation, const SqliteLogOptions& options)
       : files_(std::move(files)),
         room_(std::move(sizes)),
         log_id_(log_id),
-        chunk_bytes_(chunk_bytes),
+        chunk_bytes_(options.journal_chunk_bytes),
+        bytes_wanted_(options.journal_bytes_wanted),
         generation_(generation),
         released_before_(generation) {}
   absl::Status MakeRoom(uint64_t end);
@@ -128,6 +127,7 @@ class Journal {
   std::vector<uint64_t> room_;  // written to once, of each file
   Uuid log_id_;
   uint64_t chunk_bytes_;
+  uint64_t bytes_wanted_;
   size_t current_ = 0;
   std::array<uint64_t, kJournalFiles> generation_of_{};  // that each file holds; 0 is none
   uint64_t generation_;

@@ -142,7 +142,7 @@ TEST_F(JournalTest, AJournalOfAnotherLogIsNotBelieved) {
 TEST_F(JournalTest, FilesAreUsedInTurnAndNothingIsLostWhereverItStops) {
   CreateAndOpen();
   FoldState state = *Begin(1);
-  const int batches_of_a_file = static_cast<int>(kJournalBytesWanted / (512 << 10));
+  const int batches_of_a_file = static_cast<int>(options_.journal_bytes_wanted / (512 << 10));
   // Each round fills one file and begins the other.
   for (int round = 0; round < 5; ++round) {
     AppendLarge(state, batches_of_a_file + 1);
@@ -152,7 +152,7 @@ TEST_F(JournalTest, FilesAreUsedInTurnAndNothingIsLostWhereverItStops) {
     EXPECT_EQ((*log)->Head(1)->head_hash, state.head_hash) << round;
   }
   for (const std::string file : {"journal-0", "journal-1"}) {
-    EXPECT_LT(std::filesystem::file_size(Path(file)), 2 * kJournalBytesWanted) << file;
+    EXPECT_LT(std::filesystem::file_size(Path(file)), 2 * options_.journal_bytes_wanted) << file;
   }
 }
 
@@ -170,7 +170,7 @@ TEST_F(JournalTest, AReaderThatSleepsWhileFilesAreUsedAgainMissesNothing) {
                 absl::OkStatus());
     } while (at.next > before);
   };
-  const int batches_of_a_file = static_cast<int>(kJournalBytesWanted / (512 << 10));
+  const int batches_of_a_file = static_cast<int>(options_.journal_bytes_wanted / (512 << 10));
   for (const int batches : {1, 2, batches_of_a_file, 3 * batches_of_a_file, 1}) {
     AppendLarge(state, batches);
     read_on();

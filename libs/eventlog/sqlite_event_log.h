@@ -31,6 +31,8 @@ struct SqliteLogOptions {
   absl::Duration head_file_period = absl::Seconds(1);
   // By how much a journal file is made longer at a time.
   uint64_t journal_chunk_bytes = 1 << 20;
+  // From this length of a journal file on the other one is used, as soon as it is free.
+  uint64_t journal_bytes_wanted = 8 << 20;
   // For the time and the nonce in epoch records. Outlive the log.
   Clock* clock = &SystemClock();
   Random* random = &SystemRandom();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/btree_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "buurtlog/log/v1/record.pb.h"
@@ -64,7 +65,8 @@ struct SqliteLogFlusher::Flush {
     FoldState state;
     std::vector<CommittedEntryPtr> entries;
   };
-  absl::flat_hash_map<Partition, Change> changes;
+  // In order, so that a simulation writes the same again.
+  absl::btree_map<Partition, Change> changes;
   FlushStats stats;
 };
 
