@@ -131,7 +131,7 @@ absl::Status BatchDecider::CheckTimes(const Command& command) const {
       return InvalidField("header.idempotency_key", "the key lies in the future");
     }
   }
-  if (command.occurred_at > recorded_at_ + kFutureMax) {
+  if (command.key_has_age && command.occurred_at > recorded_at_ + kFutureMax) {
     return InvalidField("header.occurred_at", "the time lies in the future");
   }
   return absl::OkStatus();

@@ -42,7 +42,9 @@ struct Command {
   Uuid partition_key;
   Uuid stream_id;
   Uuid idempotency_key;
-  bool key_has_age = true;  // false for the commands of processes, whose keys are never too old
+  // False for the commands of processes: their keys are never too old, and their occurred_at stands
+  // in a log already, written by another machine whose clock may be ahead of this one's.
+  bool key_has_age = true;
   log::v1::Actor actor;
   absl::Time occurred_at = absl::InfinitePast();  // InfinitePast: now
   std::optional<absl::Time> device_time;

@@ -242,6 +242,12 @@ TEST_F(CommandExecutorTest, KeysAndTimesOutsideTheirRangeAreNamed) {
               c.key_has_age = false;
             }),
             "none");
+  // The event that a process answers was taken by a machine whose clock is ahead.
+  EXPECT_EQ(field([&](Command& c) {
+              c.occurred_at = world_.clock.Now() + absl::Minutes(6);
+              c.key_has_age = false;
+            }),
+            "none");
 }
 
 TEST_F(CommandExecutorTest, ACommandWhoseDeadlineHasPassedIsNotBegun) {
