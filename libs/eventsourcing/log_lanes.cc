@@ -16,6 +16,16 @@ absl::Duration FollowAgainAfter(int failures) {
   return std::min(delay, kFollowAgainLast);
 }
 
+void FollowRest::Worked(absl::Duration begin) {
+  const absl::Duration end = scheduler_.Now();
+  const absl::Duration rest = std::min(kRestMax, kRestPerWork * (end - begin));
+  until_nanos_ = absl::ToInt64Nanoseconds(end + rest);
+}
+
+absl::Duration FollowRest::left() const {
+  return std::max(absl::ZeroDuration(), absl::Nanoseconds(until_nanos_.load()) - scheduler_.Now());
+}
+
 absl::StatusOr<std::vector<Lane>> MakeLanes(const std::vector<LogSource>& sources,
                                             const std::vector<std::string>& services,
                                             const CheckpointVector& checkpoints) {

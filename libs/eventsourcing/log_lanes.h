@@ -3,6 +3,7 @@
 // signal for what grew. Private to libs/eventsourcing.
 #pragma once
 
+#include <atomic>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "libs/base/scheduler.h"
 #include "libs/eventlog/event_log.h"
 #include "libs/eventsourcing/projection_runner.h"
 
@@ -20,6 +22,26 @@ namespace buurtlog::eventsourcing {
 inline constexpr absl::Duration kFollowAgainFirst = absl::Milliseconds(100);
 inline constexpr absl::Duration kFollowAgainLast = absl::Seconds(5);
 absl::Duration FollowAgainAfter(int failures);
+
+// At the head there is little to do in one go, and a transaction costs the same all the same; so
+// under load a follower lets entries gather: for so many times as long as it last worked, and never
+// longer than ...
+inline constexpr int kRestPerWork = 4;
+inline constexpr absl::Duration kRestMax = absl::Milliseconds(20);
+
+// Thread-safe.
+class FollowRest {
+ public:
+  explicit FollowRest(Scheduler& scheduler) : scheduler_(scheduler) {}
+  // It has worked since `begin`.
+  void Worked(absl::Duration begin);
+  // How long it rests from now on; nothing when it may work.
+  absl::Duration left() const;
+
+ private:
+  Scheduler& scheduler_;
+  std::atomic<int64_t> until_nanos_ = 0;  // of the scheduler's time
+};
 
 // One partition of one log, and how far the follower has taken it.
 struct Lane {

@@ -76,6 +76,7 @@ class ProcessRunner::Impl {
   };
 
   // ---- on the queue
+  void TakeGrowth();
   void LearnHeads();
   void Advance(size_t lane);
   bool FinishRun(size_t lane);
@@ -121,6 +122,7 @@ class ProcessRunner::Impl {
 
   std::unique_ptr<TaskQueue> queue_owner_;
   TaskQueue* const queue_;  // for tasks, also for one that runs while the owner lets the queue go
+  FollowRest rest_;
   GrowthSignal growth_;
   std::vector<std::unique_ptr<eventlog::Subscription>> subscriptions_;
 };
@@ -138,14 +140,8 @@ ProcessRunner::Impl::Impl(std::unique_ptr<Process> process, Parts parts, std::st
       queue_owner_(parts.scheduler.NewQueue(absl::StrCat(std::string(process_->name()), " process"),
                                             QueueKind::kBlocking)),
       queue_(queue_owner_.get()),
-      growth_([this] {
-        queue_->Post([this] {
-          for (const size_t lane : growth_.Take()) {
-            lanes_[lane].more = true;
-            Advance(lane);
-          }
-        });
-      }) {
+      rest_(parts.scheduler),
+      growth_([this] { queue_->PostAfter(rest_.left(), [this] { TakeGrowth(); }); }) {
   for (const ParkedStream& stream : parked)
     parked_.insert({stream.position.service, stream.stream});
   run_parts_ = {process_.get(), &parts_.executor, queue_, std::make_shared<Gate>(),
@@ -161,6 +157,15 @@ ProcessRunner::Impl::~Impl() {
 void ProcessRunner::Impl::Start() {
   subscriptions_ = WatchLanes(lanes_, growth_);
   queue_->Post([this] { LearnHeads(); });
+}
+
+void ProcessRunner::Impl::TakeGrowth() {
+  const absl::Duration begin = parts_.scheduler.Now();
+  for (const size_t lane : growth_.Take()) {
+    lanes_[lane].more = true;
+    Advance(lane);
+  }
+  rest_.Worked(begin);
 }
 
 void ProcessRunner::Impl::LearnHeads() {

@@ -18,12 +18,6 @@ namespace {
 // shown.
 constexpr absl::Duration kHeadsRefreshPeriod = absl::Seconds(1);
 
-// At the head a step has little to do and costs a transaction all the same, so under load entries
-// are let gather for a while, unless somebody waits: for so many times as long as the step took,
-// and never longer than ...
-constexpr int kRestPerWork = 4;
-constexpr absl::Duration kRestMax = absl::Milliseconds(5);
-
 prometheus::Gauge& GaugeOf(prometheus::Registry& registry, const std::string& name,
                            const std::string& text, const std::string& read_model) {
   return prometheus::BuildGauge().Name(name).Help(text).Register(registry).Add(
@@ -95,12 +89,8 @@ void ProjectionRunner::Impl::Start() {
 }
 
 void ProjectionRunner::Impl::Wake() {
-  const absl::Duration rest = absl::Nanoseconds(rests_until_nanos_.load()) - parts_.scheduler.Now();
-  if (rest > absl::ZeroDuration() && !positions_.waited_for()) {
-    queue_->PostAfter(rest, [this] { TakeGrowth(); });
-  } else {
-    queue_->Post([this] { TakeGrowth(); });
-  }
+  const absl::Duration rest = positions_.waited_for() ? absl::ZeroDuration() : rest_.left();
+  queue_->PostAfter(rest, [this] { TakeGrowth(); });
 }
 
 void ProjectionRunner::Impl::TakeGrowth() {
@@ -163,9 +153,7 @@ void ProjectionRunner::Impl::Pump() {
   if (stopped_) return;
   const absl::Duration begin = parts_.scheduler.Now();
   const FoldStep step = fold_->Step();
-  const absl::Duration end = parts_.scheduler.Now();
-  const absl::Duration rest = std::min(kRestMax, kRestPerWork * (end - begin));
-  rests_until_nanos_ = absl::ToInt64Nanoseconds(end + rest);
+  rest_.Worked(begin);
   Publish(step);
   SetHealth(step.status.ok() ? step.out_of_reach : step.status);
   if (step.status.ok()) {

@@ -119,7 +119,7 @@ class ProjectionRunner::Impl {
   bool stopped_ = false;
   int failures_ = 0;
 
-  std::atomic<int64_t> rests_until_nanos_ = 0;  // of the scheduler's time
+  FollowRest rest_{parts_.scheduler};
   std::atomic<bool> started_ = false;
   std::atomic<bool> caught_up_ = false;
   std::atomic<uint64_t> lag_ = 0;
