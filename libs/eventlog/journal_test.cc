@@ -191,7 +191,7 @@ TEST_F(JournalTest, WhatTheJournalHasForgottenIsNotPassedOver) {
   ASSERT_EQ(overlay.Refresh(), absl::OkStatus());
   EXPECT_TRUE(overlay.ForEach(1, 1, state.next, see));
   EXPECT_THAT(seen, ElementsAre(1, 2, 3));
-  AppendLarge(state, 3 * static_cast<int>(kJournalBytesWanted / (512 << 10)));
+  AppendLarge(state, 3 * static_cast<int>(options_.journal_bytes_wanted / (512 << 10)));
   ASSERT_EQ(overlay.Refresh(), absl::OkStatus());
   seen.clear();
   EXPECT_FALSE(overlay.ForEach(1, 4, state.next, see));

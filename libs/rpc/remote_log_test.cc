@@ -26,7 +26,7 @@ using eventlog::LogReader;
 using eventlog::MemoryEventLog;
 
 constexpr eventlog::Partition kPartition = 1;
-constexpr absl::Duration kWait = Patience(absl::Seconds(20));
+const absl::Duration kWait = Patience(absl::Seconds(20));
 
 LogIdentity NewIdentity() {
   LogIdentity identity;

@@ -25,7 +25,7 @@ using clients::v1::ClientsService;
 using visits::v1::VisitsService;
 using Visits = VisitsService::Stub;
 
-constexpr absl::Duration kCallMax = Patience(absl::Seconds(20));
+const absl::Duration kCallMax = Patience(absl::Seconds(20));
 
 // A port that is free now; the services need to know each other's before they start.
 std::string FreeAddress() {

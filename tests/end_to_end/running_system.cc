@@ -16,7 +16,7 @@ namespace buurtlog::end_to_end {
 namespace {
 
 inline constexpr absl::Duration kStartMax = absl::Seconds(60);
-inline constexpr absl::Duration kCallMax = Patience(absl::Seconds(30));
+const absl::Duration kCallMax = Patience(absl::Seconds(30));
 
 }  // namespace
 

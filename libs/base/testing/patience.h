@@ -13,6 +13,6 @@ inline constexpr int kPatience = BUURTLOG_PATIENCE;
 inline constexpr int kPatience = 1;
 #endif
 
-constexpr absl::Duration Patience(absl::Duration ordinarily) { return kPatience * ordinarily; }
+inline absl::Duration Patience(absl::Duration ordinarily) { return kPatience * ordinarily; }
 
 }  // namespace buurtlog

@@ -9,7 +9,7 @@ namespace buurtlog::eventlog {
 namespace {
 
 // How long an answer of an engine with threads may take before the test fails.
-constexpr absl::Duration kWaitMax = Patience(absl::Seconds(20));
+const absl::Duration kWaitMax = Patience(absl::Seconds(20));
 constexpr uint32_t kRecordBytesMaxOfTest = 4096;
 
 }  // namespace

@@ -35,7 +35,7 @@ class RunningServices {
  public:
   // The clock stands still until a test moves it.
   static constexpr absl::Time kNow = absl::FromUnixSeconds(1'760'000'000);
-  static constexpr absl::Duration kCallMax = Patience(absl::Seconds(20));
+  static inline const absl::Duration kCallMax = Patience(absl::Seconds(20));
 
   RunningServices()
       : folder_(absl::StrCat(::testing::TempDir(), "buurtlog-",
