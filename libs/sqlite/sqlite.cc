@@ -6,6 +6,7 @@
 #include "libs/base/absl_view.h"
 #include "libs/base/check.h"
 #include "libs/base/status_macros.h"
+#include "libs/sqlite/checksum_vfs.h"
 
 namespace buurtlog::sqlite {
 namespace {
@@ -46,39 +47,46 @@ absl::Status ErrorStatus(int code, sqlite3* handle, std::string_view doing) {
 }
 
 Statement& Statement::Bind(int parameter, int64_t value) {
+  if (handle_ == nullptr) return *this;
   CHECK(sqlite3_bind_int64(handle_.get(), parameter, value) == SQLITE_OK);
   return *this;
 }
 
 Statement& Statement::Bind(int parameter, double value) {
+  if (handle_ == nullptr) return *this;
   CHECK(sqlite3_bind_double(handle_.get(), parameter, value) == SQLITE_OK);
   return *this;
 }
 
 Statement& Statement::Bind(int parameter, std::string_view text) {
+  if (handle_ == nullptr) return *this;
   CHECK(sqlite3_bind_text64(handle_.get(), parameter, Data(text), text.size(), SQLITE_TRANSIENT,
                             SQLITE_UTF8) == SQLITE_OK);
   return *this;
 }
 
 Statement& Statement::BindBlob(int parameter, std::string_view bytes) {
+  if (handle_ == nullptr) return *this;
   CHECK(sqlite3_bind_blob64(handle_.get(), parameter, Data(bytes), bytes.size(),
                             SQLITE_TRANSIENT) == SQLITE_OK);
   return *this;
 }
 
 Statement& Statement::BindBlobView(int parameter, std::string_view bytes) {
+  if (handle_ == nullptr) return *this;
   CHECK(sqlite3_bind_blob64(handle_.get(), parameter, Data(bytes), bytes.size(), SQLITE_STATIC) ==
         SQLITE_OK);
   return *this;
 }
 
 Statement& Statement::BindNull(int parameter) {
+  if (handle_ == nullptr) return *this;
   CHECK(sqlite3_bind_null(handle_.get(), parameter) == SQLITE_OK);
   return *this;
 }
 
 absl::StatusOr<bool> Statement::Step() {
+  if (handle_ == nullptr) return failed_;
   const int code = sqlite3_step(handle_.get());
   if (code == SQLITE_ROW) return true;
   if (code == SQLITE_DONE) return false;
@@ -124,13 +132,19 @@ absl::StatusOr<Connection> Connection::Open(const std::string& path, const OpenO
   int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
   flags |= options.read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
   if (options.create && !options.read_only) flags |= SQLITE_OPEN_CREATE;
+  const std::string vfs = options.page_checksums ? ChecksumVfs(options.vfs) : options.vfs;
   sqlite3* handle = nullptr;
-  const int code = sqlite3_open_v2(path.c_str(), &handle, flags,
-                                   options.vfs.empty() ? nullptr : options.vfs.c_str());
+  const int code =
+      sqlite3_open_v2(path.c_str(), &handle, flags, vfs.empty() ? nullptr : vfs.c_str());
   // A failed open gives a handle too, which must be closed.
   Connection connection(handle);
   if (code != SQLITE_OK) return ErrorStatus(code, handle, absl::StrCat("opening ", path));
   sqlite3_busy_timeout(handle, options.busy_timeout_ms);
+  if (options.page_checksums) {
+    // Of a file that has pages already it changes nothing.
+    int reserved = kPageChecksumBytes;
+    sqlite3_file_control(handle, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
+  }
   return connection;
 }
 
@@ -161,11 +175,31 @@ Statement& Connection::Cached(std::string_view sql) {
     return *found->second;
   }
   absl::StatusOr<Statement> statement = Prepare(sql);
-  CHECK(statement.ok());
+  CHECK(!absl::IsInternal(statement.status()));
+  if (!statement.ok()) {
+    failed_ = std::make_unique<Statement>(Statement(statement.status()));
+    return *failed_;
+  }
   return *(cached_[AbslView(sql)] = std::make_unique<Statement>(*std::move(statement)));
 }
 
 namespace {
+
+constexpr int kTruncateWaitMs = 50;
+constexpr int kBusyWaitMs = 5000;
+
+int MoveWal(void* pages_max, sqlite3* handle, const char* name, int pages) {
+  if (pages < static_cast<int>(reinterpret_cast<intptr_t>(pages_max))) return SQLITE_OK;
+  int in_wal = 0;
+  int moved = 0;
+  sqlite3_wal_checkpoint_v2(handle, name, SQLITE_CHECKPOINT_PASSIVE, &in_wal, &moved);
+  // A reader of older pages holds the rest up; it is tried again behind the next commit.
+  if (in_wal != moved) return SQLITE_OK;
+  sqlite3_busy_timeout(handle, kTruncateWaitMs);
+  sqlite3_wal_checkpoint_v2(handle, name, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  sqlite3_busy_timeout(handle, kBusyWaitMs);
+  return SQLITE_OK;
+}
 
 // A query that was left in the middle would keep its view of the file: the connection's next
 // transaction would read old rows.
@@ -177,6 +211,10 @@ void ResetStatements(sqlite3* handle) {
 }
 
 }  // namespace
+
+void Connection::CheckpointWhole(int pages) {
+  sqlite3_wal_hook(handle_.get(), MoveWal, reinterpret_cast<void*>(static_cast<intptr_t>(pages)));
+}
 
 absl::StatusOr<Transaction> Transaction::Begin(Connection& connection, Mode mode) {
   ABSL_RETURN_IF_ERROR(connection.Cached(mode == Mode::kWrite ? "BEGIN IMMEDIATE" : "BEGIN").Run());

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
@@ -53,7 +54,9 @@ class Statement {
     void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
   };
   explicit Statement(sqlite3_stmt* handle) : handle_(handle) {}
+  explicit Statement(absl::Status failed) : failed_(std::move(failed)) {}
   std::unique_ptr<sqlite3_stmt, Finalize> handle_;
+  absl::Status failed_;  // why there is no handle
 };
 
 struct OpenOptions {
@@ -61,6 +64,9 @@ struct OpenOptions {
   bool create = true;
   std::string vfs;  // empty for the default
   int busy_timeout_ms = 5000;
+  // Every page ends with a checksum (checksum_vfs.h); a page that does not go with its own is
+  // DATA_LOSS, as is a file that was made without.
+  bool page_checksums = false;
 };
 
 // SQLITE_FULL is RESOURCE_EXHAUSTED, BUSY and LOCKED are UNAVAILABLE, CORRUPT and NOTADB are
@@ -79,9 +85,14 @@ class Connection {
   absl::Status Execute(const std::string& sql);
   absl::StatusOr<Statement> Prepare(std::string_view sql);
   // Prepares once and keeps it; the reference stays valid as long as the connection. Reset and with
-  // bindings cleared. A CHECK fails when `sql` is not valid SQL: it is ours.
+  // bindings cleared. A CHECK fails when `sql` is not valid SQL: it is ours. When the file does not
+  // let it be prepared, the statement gives that error instead of rows.
   Statement& Cached(std::string_view sql);
   sqlite3* handle() { return handle_.get(); }
+  // Moves the WAL into the database when it has so many pages behind a commit, and begins it anew
+  // with an empty file when that could be done to its end: what is moved and what is kept are then
+  // not of different times. Takes the place of `PRAGMA wal_autocheckpoint`.
+  void CheckpointWhole(int pages);
 
  private:
   struct Close {
@@ -90,6 +101,7 @@ class Connection {
   explicit Connection(sqlite3* handle) : handle_(handle) {}
   std::unique_ptr<sqlite3, Close> handle_;
   absl::flat_hash_map<std::string, std::unique_ptr<Statement>> cached_;
+  std::unique_ptr<Statement> failed_;  // the newest that could not be prepared
 };
 
 // BEGIN IMMEDIATE (or BEGIN for readers) ... COMMIT; rolls back when destroyed before Commit. One
