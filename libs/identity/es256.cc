@@ -24,6 +24,10 @@ struct FreeDigestContext {
   void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
 };
 using DigestContext = std::unique_ptr<EVP_MD_CTX, FreeDigestContext>;
+struct FreeKeyContext {
+  void operator()(EVP_PKEY_CTX* context) const { EVP_PKEY_CTX_free(context); }
+};
+using KeyContext = std::unique_ptr<EVP_PKEY_CTX, FreeKeyContext>;
 struct FreeSignature {
   void operator()(ECDSA_SIG* signature) const { ECDSA_SIG_free(signature); }
 };
@@ -41,6 +45,14 @@ bool IsP256(EVP_PKEY& key) {
   size_t length = 0;
   return EVP_PKEY_get_group_name(&key, group, sizeof(group), &length) == 1 &&
          std::string_view(group, length) == "prime256v1";
+}
+
+// With a half that is not of the other, signing fails, or nothing that was signed verifies.
+bool IsPair(EVP_PKEY& key) {
+  const KeyContext context(EVP_PKEY_CTX_new_from_pkey(nullptr, &key, nullptr));
+  const bool pair = context != nullptr && EVP_PKEY_check(context.get()) == 1;
+  ERR_clear_error();
+  return pair;
 }
 
 }  // namespace
@@ -68,7 +80,7 @@ absl::StatusOr<KeyPair> ParseP256Key(std::string_view pem) {
   CHECK(bio != nullptr);
   KeyPair key(PEM_read_bio_PrivateKey(bio.get(), nullptr, &NoPassword, nullptr));
   ERR_clear_error();
-  if (key == nullptr || !IsP256(*key)) return damaged;
+  if (key == nullptr || !IsP256(*key) || !IsPair(*key)) return damaged;
   return key;
 }
 

@@ -121,6 +121,23 @@ TEST_F(TokensTest, ADamagedKeyFileIsDataLoss) {
   EXPECT_TRUE(absl::IsDataLoss(issuer.status())) << issuer.status();
 }
 
+TEST_F(TokensTest, AFlippedBitInTheKeyFileIsDataLossOrChangesNothing) {
+  const std::string token = Open(folder_)->Issue(Nurse());
+  const std::string path = folder_ + "/keys/dev_issuer.pem";
+  const std::string pem = *SystemFiles().Read(path);
+  for (size_t at = 0; at < pem.size(); ++at) {
+    std::string damaged = pem;
+    damaged[at] ^= 1;
+    ASSERT_TRUE(SystemFiles().WriteAtomically(path, damaged).ok());
+    const auto issuer = DevIssuer::Open(folder_, SystemFiles(), clock_, random_);
+    if (!issuer.ok()) {
+      EXPECT_TRUE(absl::IsDataLoss(issuer.status())) << issuer.status();
+    } else {
+      EXPECT_TRUE((*issuer)->Verify(token).ok()) << "byte " << at;
+    }
+  }
+}
+
 TEST_F(TokensTest, AnAlteredTokenIsRefused) {
   const auto issuer = Open(folder_);
   const std::string token = issuer->Issue(Nurse());
