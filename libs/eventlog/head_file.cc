@@ -44,7 +44,9 @@ absl::StatusOr<std::vector<KnownHead>> ReadHeadFile(Files& files, const std::str
                                                     const LogIdentity& identity) {
   const std::string path = HeadFilePath(folder);
   absl::StatusOr<std::string> read = files.Read(path);
-  if (absl::IsNotFound(read.status())) return std::vector<KnownHead>();
+  if (absl::IsNotFound(read.status())) {
+    return absl::DataLossError(absl::StrCat(path, " is missing"));
+  }
   ABSL_RETURN_IF_ERROR(read.status());
   const std::string_view bytes = *read;
   const size_t start = kMagic.size() + 16 + 4;

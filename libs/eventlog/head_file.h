@@ -1,8 +1,7 @@
 // How far each partition was known to be durable, in a small file beside the log: SQLite takes a
 // damaged end of its WAL for a crash and forgets it; this file tells the two apart. It only ever
 // names durable entries, and may stand behind the log by as much as was written in one period.
-//
-// Deleting the file is how an operator accepts a log that lost its end.
+// A log is made with it, and it is replaced as a whole: a log without it has lost it.
 #pragma once
 
 #include <string>
@@ -24,8 +23,7 @@ struct KnownHead {
 absl::Status WriteHeadFile(Files& files, const std::string& folder, const LogIdentity& identity,
                            const std::vector<KnownHead>& heads);
 
-// One for each partition; none at all when there is no file. DATA_LOSS when it is damaged or of
-// another log.
+// One for each partition. DATA_LOSS when the file is missing, damaged or of another log.
 absl::StatusOr<std::vector<KnownHead>> ReadHeadFile(Files& files, const std::string& folder,
                                                     const LogIdentity& identity);
 

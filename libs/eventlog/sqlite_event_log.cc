@@ -41,6 +41,14 @@ absl::Status CheckIdentity(const LogIdentity& identity) {
   return absl::OkStatus();
 }
 
+absl::Status MakeMissingJournals(const std::string& folder, Files& files) {
+  for (size_t i = 0; i < kJournalFiles; ++i) {
+    const std::string path = JournalPath(folder, i);
+    if (!files.Exists(path)) ABSL_RETURN_IF_ERROR(files.WriteAtomically(path, {}));
+  }
+  return absl::OkStatus();
+}
+
 std::vector<KnownHead> KnownHeads(const std::vector<FoldState>& states) {
   std::vector<KnownHead> heads;
   heads.reserve(states.size());
@@ -147,10 +155,11 @@ absl::Status SqliteEventLog::Create(const LogIdentity& identity, const SqliteLog
   if (HasIdentityFile(files, options.folder)) {
     return absl::AlreadyExistsError(absl::StrCat("there is a log in ", options.folder));
   }
-  ABSL_RETURN_IF_ERROR(CreateLogFile(options, identity.partitions));
-  for (size_t i = 0; i < kJournalFiles; ++i) {
-    ABSL_RETURN_IF_ERROR(files.WriteAtomically(JournalPath(options.folder, i), {}));
-  }
+  const absl::Status created = CreateLogFile(options, identity.partitions);
+  // Entries without an identity: a log that has lost it.
+  if (absl::IsAlreadyExists(created)) return absl::DataLossError(created.message());
+  ABSL_RETURN_IF_ERROR(created);
+  ABSL_RETURN_IF_ERROR(MakeMissingJournals(options.folder, files));
   std::vector<KnownHead> heads;
   for (Partition partition = 0; partition < identity.partitions; ++partition) {
     heads.push_back({0, InitialHash(identity, partition)});
@@ -167,6 +176,7 @@ absl::StatusOr<std::unique_ptr<SqliteEventLog>> SqliteEventLog::Open(
   if (!files.Exists(LogFilePath(options.folder))) {
     return absl::DataLossError(absl::StrCat(LogFilePath(options.folder), " is missing"));
   }
+  if (options.accept_shortened) ABSL_RETURN_IF_ERROR(MakeMissingJournals(options.folder, files));
   ABSL_RETURN_IF_ERROR(CheckJournalFiles(options, files));
   ABSL_ASSIGN_OR_RETURN(LogFileWriter writer, LogFileWriter::Open(options, identity.partitions));
   // A writer that was killed may have left a commit that only the machine's memory holds; nobody

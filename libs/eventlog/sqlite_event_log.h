@@ -33,6 +33,10 @@ struct SqliteLogOptions {
   uint64_t journal_chunk_bytes = 1 << 20;
   // From this length of a journal file on the other one is used, as soon as it is free.
   uint64_t journal_bytes_wanted = 8 << 20;
+  // Opens a log that lost its end too: whatever the head file says, or though there is none, and
+  // for writing though a file of the journal is gone. What then is there is what counts, and a
+  // writer's head file says so.
+  bool accept_shortened = false;
   // For the time and the nonce in epoch records. Outlive the log.
   Clock* clock = &SystemClock();
   Random* random = &SystemRandom();
@@ -48,7 +52,8 @@ struct FlushStats {
 
 class SqliteEventLog final : public EventLog {
  public:
-  // Makes a new log. ALREADY_EXISTS when the folder holds one.
+  // Makes a new log. ALREADY_EXISTS when the folder holds one; DATA_LOSS when it holds the entries
+  // of one that has lost its identity.
   static absl::Status Create(const LogIdentity& identity, const SqliteLogOptions& options,
                              Files& files);
 

@@ -13,6 +13,7 @@
 #include "absl/synchronization/blocking_counter.h"
 #include "libs/base/refusal.h"
 #include "libs/base/scheduler.h"
+#include "libs/eventlog/chain_check.h"
 #include "libs/eventlog/sqlite_log_file.h"
 #include "libs/eventlog/sqlite_log_flusher.h"
 #include "libs/eventlog/testing/sqlite_log_fixture.h"
@@ -151,7 +152,7 @@ TEST_F(SqliteEventLogTest, ADamagedPageIsDataLossThatNamesThePartition) {
 TEST_F(SqliteEventLogTest, ALogThatLostItsEndIsDataLossAtOpening) {
   CreateAndFill(200);
   log_.reset();
-  Execute("DELETE FROM entry_1 WHERE sequence = (SELECT max(sequence) FROM entry_1)");
+  CutEnd();
   const absl::Status status = Open();
   EXPECT_TRUE(absl::IsDataLoss(status));
   EXPECT_THAT(std::string(status.message()), HasSubstr("partition 1, sequence 201: missing"));
@@ -184,6 +185,37 @@ TEST_F(SqliteEventLogTest, ADamagedHeadFileIsDataLoss) {
   log_.reset();
   std::string heads = Load(Path("heads"));
   heads[40] ^= 1;
+  Save(Path("heads"), heads);
+  EXPECT_TRUE(absl::IsDataLoss(Open()));
+}
+
+TEST_F(SqliteEventLogTest, AMissingHeadFileIsDataLoss) {
+  CreateAndFill(2);
+  log_.reset();
+  std::filesystem::remove(Path("heads"));
+  const absl::Status status = Open();
+  EXPECT_TRUE(absl::IsDataLoss(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("heads is missing"));
+}
+
+TEST_F(SqliteEventLogTest, AShortenedLogOpensOnceItIsAcceptedAndGoesOn) {
+  const FoldState whole = CreateAndFill(200);
+  log_.reset();
+  const std::string heads = Load(Path("heads"));
+  CutEnd();
+  EXPECT_TRUE(absl::IsDataLoss(Open()));
+  options_.accept_shortened = true;
+  ASSERT_EQ(Open(), absl::OkStatus());
+  EXPECT_LT(log_->Head(1)->next, whole.next);
+  EXPECT_TRUE(absl::IsDataLoss(CheckOnChain(*log_, 1, whole)));
+  options_.accept_shortened = false;
+  ASSERT_EQ(Open(), absl::OkStatus());
+  FoldState state = *Begin(1, "owner-2:7000");
+  Fill(1, state, 300);
+  EXPECT_EQ(CheckOnChain(*log_, 1, state), absl::OkStatus());
+  // It is another chain now, whatever its length.
+  EXPECT_TRUE(absl::IsDataLoss(CheckOnChain(*log_, 1, whole)));
+  log_.reset();
   Save(Path("heads"), heads);
   EXPECT_TRUE(absl::IsDataLoss(Open()));
 }

@@ -23,14 +23,14 @@ absl::StatusOr<std::vector<FoldState>> VerifyTails(LogFileReader& reader, Files&
     return absl::DataLossError(absl::StrCat(LogFilePath(options.folder), " is missing"));
   }
   // Read before the log, which may be growing: then the log can only be ahead.
-  ABSL_ASSIGN_OR_RETURN(const std::vector<KnownHead> known,
-                        ReadHeadFile(files, options.folder, identity));
+  std::vector<KnownHead> known(identity.partitions);
+  if (!options.accept_shortened) {
+    ABSL_ASSIGN_OR_RETURN(known, ReadHeadFile(files, options.folder, identity));
+  }
   std::vector<FoldState> heads;
   heads.reserve(identity.partitions);
   for (Partition partition = 0; partition < identity.partitions; ++partition) {
-    ABSL_ASSIGN_OR_RETURN(
-        FoldState head,
-        reader.VerifyTail(partition, known.empty() ? KnownHead() : known[partition]));
+    ABSL_ASSIGN_OR_RETURN(FoldState head, reader.VerifyTail(partition, known[partition]));
     heads.push_back(std::move(head));
   }
   return heads;

@@ -152,6 +152,11 @@ class SqliteEventLogTest : public ::testing::Test {
     Save(Path("log.db"), bytes);
   }
 
+  // Takes the newest entry of partition 1 away, as if the disk had lost it; the log is closed.
+  void CutEnd() {
+    Execute("DELETE FROM entry_1 WHERE sequence = (SELECT max(sequence) FROM entry_1)");
+  }
+
   void Execute(const std::string& sql) {
     auto connection = sqlite::Connection::Open(Path("log.db"));
     ASSERT_EQ(connection.status(), absl::OkStatus());
