@@ -247,15 +247,23 @@ TEST_F(ExecutorFaultsTest, ACommandWhoseStateCannotBeReadMayBeRepeated) {
   EXPECT_TRUE(world_.Run(command).ok());
 }
 
-TEST_F(ExecutorFaultsTest, AStoreOfAnotherLogIsThrownAwayAndFoldedAgain) {
+TEST_F(ExecutorFaultsTest, AStoreThatHasSeenMoreThanTheLogHoldsIsDataLoss) {
   ASSERT_TRUE(world_.Run(world_.Append(list_, {"a"})).ok());
+  world_.Stop();
+  // The same log, on another day: it went further, and elsewhere.
   ExecutorWorld other(99);
   ASSERT_TRUE(other.Start().ok());
   for (int i = 0; i < 5; ++i) ASSERT_TRUE(other.Run(other.Append(list_, {"x"})).ok());
   other.Stop();
-  world_.Stop();
   world_.DeleteStore();
   std::filesystem::copy_file(other.store_path(), world_.store_path());
+  const absl::Status status = world_.Start();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(status.message(), HasSubstr("the state store: partition"));
+  EXPECT_THAT(status.message(), HasSubstr("missing; the log was known to go to"));
+  world_.Stop();
+  // Once an operator has accepted it, it is folded from what there is.
+  world_.DeleteStore();
   ASSERT_TRUE(world_.Start().ok());
   EXPECT_THAT(world_.Texts(list_), ElementsAre("a"));
   ASSERT_TRUE(world_.Run(world_.Append(list_, {"b"})).ok());

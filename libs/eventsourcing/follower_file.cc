@@ -4,11 +4,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "libs/base/status_macros.h"
+#include "libs/sqlite/wal_check.h"
 
 namespace buurtlog::eventsourcing {
 namespace {
 
 constexpr int kOpenAttemptsMax = 5;
+constexpr int kWalPagesMax = 4000;
+constexpr char kDamagedSuffix[] = ".damaged";
 
 // `parked` holds every record of a parked stream, so that what waits can be read in order and
 // counted.
@@ -25,16 +28,49 @@ constexpr char kTables[] = R"sql(
 constexpr char kWriterSettings[] = R"sql(
   PRAGMA journal_mode = WAL;
   PRAGMA synchronous = NORMAL;
-  PRAGMA wal_autocheckpoint = 4000;
   PRAGMA cache_size = -32768;
   PRAGMA temp_store = MEMORY;
 )sql";
 
+// Reads for the first time. DATA_LOSS when the tables of every such file are not there.
+absl::Status CheckTables(sqlite::Connection& file) {
+  ABSL_ASSIGN_OR_RETURN(
+      sqlite::Statement tables,
+      file.Prepare("SELECT count(*) FROM sqlite_master WHERE name IN ('checkpoint', 'parked')"));
+  ABSL_ASSIGN_OR_RETURN(const bool row, tables.Step());
+  if (row && tables.Int(0) == 2) return absl::OkStatus();
+  return absl::DataLossError("the file has lost its tables");
+}
+
 }  // namespace
 
-absl::StatusOr<sqlite::Connection> OpenForWriting(const std::string& path) {
-  ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, sqlite::Connection::Open(path));
+void MarkDamaged(Files& files, const std::string& path) {
+  files.WriteAtomically(path + kDamagedSuffix, "1").IgnoreError();
+}
+
+bool IsMarkedDamaged(Files& files, const std::string& path) {
+  return files.Exists(path + kDamagedSuffix);
+}
+
+sqlite::OpenOptions FollowerOptions() {
+  sqlite::OpenOptions options;
+  options.page_checksums = true;
+  return options;
+}
+
+absl::Status CheckBeforeOpening(Files& files, const std::string& path) {
+  if (IsMarkedDamaged(files, path)) return absl::DataLossError("it was found damaged");
+  const absl::StatusOr<std::string> wal = files.Read(path + "-wal");
+  if (absl::IsNotFound(wal.status())) return absl::OkStatus();
+  ABSL_RETURN_IF_ERROR(wal.status());
+  return sqlite::CheckWal(*wal);
+}
+
+absl::StatusOr<sqlite::Connection> OpenForWriting(Files& files, const std::string& path) {
+  ABSL_RETURN_IF_ERROR(CheckBeforeOpening(files, path));
+  ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, sqlite::Connection::Open(path, FollowerOptions()));
   ABSL_RETURN_IF_ERROR(file.Execute(kWriterSettings));
+  file.CheckpointWhole(kWalPagesMax);
   ABSL_RETURN_IF_ERROR(file.Execute(kTables));
   return file;
 }
@@ -47,13 +83,13 @@ absl::StatusOr<sqlite::Connection> OpenForReading(Files& files, const std::strin
   for (int attempt = 0; attempt < kOpenAttemptsMax; ++attempt) {
     const absl::StatusOr<FileId> before = files.Identify(path);
     if (!before.ok()) continue;
-    sqlite::OpenOptions options;
+    sqlite::OpenOptions options = FollowerOptions();
     options.read_only = true;
     options.create = false;
     auto file = sqlite::Connection::Open(path, options);
     status = file.status();
     if (!file.ok()) continue;
-    status = file->Execute("SELECT count(*) FROM sqlite_master");
+    status = CheckTables(*file);
     const absl::StatusOr<FileId> after = files.Identify(path);
     if (!after.ok() || *after != *before) {
       status = absl::UnavailableError(absl::StrCat(path, " was replaced while it was opened"));
@@ -66,7 +102,7 @@ absl::StatusOr<sqlite::Connection> OpenForReading(Files& files, const std::strin
 }
 
 absl::Status RemoveDatabase(Files& files, const std::string& path) {
-  for (const char* part : {"", "-wal", "-shm", "-journal"}) {
+  for (const char* part : {"", "-wal", "-shm", "-journal", kDamagedSuffix}) {
     const absl::Status removed = files.Remove(absl::StrCat(path, part));
     if (!removed.ok() && !absl::IsNotFound(removed)) return removed;
   }

@@ -31,11 +31,19 @@ struct ParkedRecord {
 
 // WAL, synchronous=NORMAL: neither kill -9 nor a power cut tears rows from checkpoint. Makes the
 // file and the tables `checkpoint` and `parked` when they are missing.
-absl::StatusOr<sqlite::Connection> OpenForWriting(const std::string& path);
+absl::StatusOr<sqlite::Connection> OpenForWriting(Files& files, const std::string& path);
 // Read-only, also while another connection replaces the file. NOT_FOUND when there is none.
 absl::StatusOr<sqlite::Connection> OpenForReading(Files& files, const std::string& path);
-// The file and what SQLite keeps beside it, main file first: what is left of an interrupted removal
-// is no database.
+// A file that was found damaged, for whoever opens it next: OpenForWriting gives DATA_LOSS until it
+// is removed.
+void MarkDamaged(Files& files, const std::string& path);
+bool IsMarkedDamaged(Files& files, const std::string& path);
+// The options of everybody who opens such a file: its pages have checksums.
+sqlite::OpenOptions FollowerOptions();
+// DATA_LOSS when the file, or its write-ahead log, shows damage before anything of it is read.
+absl::Status CheckBeforeOpening(Files& files, const std::string& path);
+// The file and what stands beside it, main file first: what is left of an interrupted removal is no
+// database.
 absl::Status RemoveDatabase(Files& files, const std::string& path);
 
 absl::StatusOr<CheckpointVector> LoadCheckpoints(sqlite::Connection& file);

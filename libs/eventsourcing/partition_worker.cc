@@ -4,9 +4,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "libs/base/about.h"
 #include "libs/base/check.h"
 #include "libs/base/refusal.h"
 #include "libs/base/status_macros.h"
+#include "libs/eventlog/chain_check.h"
 
 namespace buurtlog::eventsourcing {
 namespace {
@@ -48,6 +50,12 @@ void PartitionWorker::Start(absl::AnyInvocable<void(absl::Status)> ready) {
         core_.parts.store.Checkpoint(partition_);
     if (!checkpoint.ok()) return Fail(checkpoint.status());
     place_is_from_store_ = checkpoint->has_value();
+    // The store is written behind the log, so it never knows more than the log has held.
+    if (place_is_from_store_) {
+      const absl::Status on_chain =
+          eventlog::CheckOnChain(core_.parts.log, partition_, **checkpoint);
+      if (absl::IsDataLoss(on_chain)) return Fail(About("the state store", on_chain));
+    }
     CatchUpFrom(place_is_from_store_
                     ? **checkpoint
                     : eventlog::InitialFoldState(core_.parts.log.identity(), partition_),

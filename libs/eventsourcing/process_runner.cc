@@ -41,11 +41,12 @@ Metrics MetricsOf(prometheus::Registry& registry, const std::string& process) {
 
 class ProcessRunner::Impl {
  public:
-  Impl(std::unique_ptr<Process> process, Parts parts, std::string path, sqlite::Connection file,
-       std::vector<Lane> lanes, const std::vector<ParkedStream>& parked);
+  Impl(std::unique_ptr<Process> process, Parts parts, std::string path, std::string discarded,
+       sqlite::Connection file, std::vector<Lane> lanes, const std::vector<ParkedStream>& parked);
   ~Impl();
 
   std::string_view name() const { return process_->name(); }
+  const std::string& discarded() const { return discarded_; }
 
   void Start();
   void RetryParked(absl::AnyInvocable<void(absl::StatusOr<size_t>)> done);
@@ -83,6 +84,8 @@ class ProcessRunner::Impl {
   bool BeginEntry(size_t lane);
   bool NextBatch(size_t lane);
   absl::Status Park(size_t lane, const EventEnvelope& first, std::string reason);
+  absl::Status StoreInPark(size_t lane, const EventEnvelope& first, std::string reason);
+  absl::Status Noticed(absl::Status status);
   absl::Status StoreProgress(size_t lane);
   void Trouble(size_t lane, const absl::Status& status);
   void NoteProgress();
@@ -103,6 +106,7 @@ class ProcessRunner::Impl {
   const std::unique_ptr<Process> process_;
   const Parts parts_;
   const std::string path_;
+  const std::string discarded_;
   const Metrics metrics_;
   RunParts run_parts_;
 
@@ -128,11 +132,12 @@ class ProcessRunner::Impl {
 };
 
 ProcessRunner::Impl::Impl(std::unique_ptr<Process> process, Parts parts, std::string path,
-                          sqlite::Connection file, std::vector<Lane> lanes,
+                          std::string discarded, sqlite::Connection file, std::vector<Lane> lanes,
                           const std::vector<ParkedStream>& parked)
     : process_(std::move(process)),
       parts_(parts),
       path_(std::move(path)),
+      discarded_(std::move(discarded)),
       metrics_(MetricsOf(parts.metrics, std::string(process_->name()))),
       file_(std::move(file)),
       lanes_(std::move(lanes)),
@@ -273,6 +278,11 @@ bool ProcessRunner::Impl::NextBatch(size_t lane) {
 // In one transaction with the checkpoint, so that a record is neither parked twice nor lost.
 absl::Status ProcessRunner::Impl::Park(size_t lane, const EventEnvelope& first,
                                        std::string reason) {
+  return Noticed(StoreInPark(lane, first, std::move(reason)));
+}
+
+absl::Status ProcessRunner::Impl::StoreInPark(size_t lane, const EventEnvelope& first,
+                                              std::string reason) {
   ABSL_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
                         sqlite::Transaction::Begin(file_, sqlite::Transaction::Mode::kWrite));
   ABSL_RETURN_IF_ERROR(
@@ -293,9 +303,15 @@ absl::Status ProcessRunner::Impl::StoreProgress(size_t lane) {
   const eventlog::FoldState behind = work.batch.After(work.next - 1);
   if (behind.next == lanes_[lane].at.next) return absl::OkStatus();
   ABSL_RETURN_IF_ERROR(
-      StoreCheckpoint(file_, lanes_[lane].service, lanes_[lane].partition, behind));
+      Noticed(StoreCheckpoint(file_, lanes_[lane].service, lanes_[lane].partition, behind)));
   lanes_[lane].at = behind;
   return absl::OkStatus();
+}
+
+// A file that turns out damaged is thrown away at the next start.
+absl::Status ProcessRunner::Impl::Noticed(absl::Status status) {
+  if (absl::IsDataLoss(status)) MarkDamaged(parts_.files, path_);
+  return status;
 }
 
 // The partition begins again at its checkpoint, later; what was answered is repeated under the same
@@ -427,6 +443,29 @@ absl::StatusOr<bool> ProcessRunner::Impl::BeginRetried(Retry& retry) {
 
 // ---- the public face
 
+namespace {
+
+absl::StatusOr<sqlite::Connection> OpenWhole(Files& files, const std::string& path) {
+  ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, OpenForWriting(files, path));
+  ABSL_RETURN_IF_ERROR(LoadCheckpoints(file).status());
+  ABSL_RETURN_IF_ERROR(LoadParked(file, "").status());
+  return file;
+}
+
+// A process that begins again gives the same commands, under the same keys.
+absl::StatusOr<sqlite::Connection> OpenProcessFile(Files& files, const std::string& path,
+                                                   std::string& discarded) {
+  // What is left beside a main file that is gone belongs to no database.
+  if (!files.Exists(path)) ABSL_RETURN_IF_ERROR(RemoveDatabase(files, path));
+  absl::StatusOr<sqlite::Connection> file = OpenWhole(files, path);
+  if (!absl::IsDataLoss(file.status())) return file;
+  discarded = "the file is damaged";
+  ABSL_RETURN_IF_ERROR(RemoveDatabase(files, path));
+  return OpenWhole(files, path);
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<ProcessRunner>> ProcessRunner::Open(const std::string& folder,
                                                                    std::unique_ptr<Process> process,
                                                                    std::vector<LogSource> sources,
@@ -434,19 +473,22 @@ absl::StatusOr<std::unique_ptr<ProcessRunner>> ProcessRunner::Open(const std::st
   ABSL_RETURN_IF_ERROR(parts.files.MakeFolder(folder));
   const std::string name(process->name());
   const std::string path = absl::StrCat(folder, "/", name, ".db");
-  ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, OpenForWriting(path));
+  std::string discarded;
+  ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, OpenProcessFile(parts.files, path, discarded));
   ABSL_ASSIGN_OR_RETURN(const CheckpointVector checkpoints, LoadCheckpoints(file));
   ABSL_ASSIGN_OR_RETURN(std::vector<Lane> lanes,
                         MakeLanes(sources, process->services(), checkpoints));
   ABSL_ASSIGN_OR_RETURN(const std::vector<ParkedStream> parked, LoadParked(file, name));
-  return std::unique_ptr<ProcessRunner>(new ProcessRunner(std::make_unique<Impl>(
-      std::move(process), parts, path, std::move(file), std::move(lanes), parked)));
+  return std::unique_ptr<ProcessRunner>(new ProcessRunner(
+      std::make_unique<Impl>(std::move(process), parts, path, std::move(discarded), std::move(file),
+                             std::move(lanes), parked)));
 }
 
 ProcessRunner::ProcessRunner(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ProcessRunner::~ProcessRunner() = default;
 
 std::string_view ProcessRunner::name() const { return impl_->name(); }
+const std::string& ProcessRunner::discarded() const { return impl_->discarded(); }
 void ProcessRunner::Start() { impl_->Start(); }
 absl::Status ProcessRunner::health() const { return impl_->health(); }
 bool ProcessRunner::caught_up() const { return impl_->caught_up(); }

@@ -39,6 +39,9 @@ class ProcessRunner {
                                                              Parts parts);
   ~ProcessRunner();
   std::string_view name() const;
+  // Why the file that was there was thrown away at Open, to begin again with the same keys; empty
+  // when it was not.
+  const std::string& discarded() const;
   void Start();
   absl::Status health() const;
   bool caught_up() const;

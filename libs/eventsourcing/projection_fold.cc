@@ -46,11 +46,14 @@ absl::StatusOr<bool> WasMadeFrom(sqlite::Connection& file, const std::string& st
 }
 
 // The file at `path`, when it was made from this stamp. DATA_LOSS when it is no database any more.
-absl::StatusOr<std::optional<sqlite::Connection>> OpenOurs(const std::string& path,
+absl::StatusOr<std::optional<sqlite::Connection>> OpenOurs(Files& files, const std::string& path,
                                                            const std::string& stamp) {
-  ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, OpenForWriting(path));
+  ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, OpenForWriting(files, path));
   ABSL_ASSIGN_OR_RETURN(const bool ours, WasMadeFrom(file, stamp));
   if (!ours) return std::nullopt;
+  // Without these nothing can begin.
+  ABSL_RETURN_IF_ERROR(LoadCheckpoints(file).status());
+  ABSL_RETURN_IF_ERROR(LoadParked(file, "").status());
   return std::optional<sqlite::Connection>(std::move(file));
 }
 
@@ -59,14 +62,14 @@ absl::StatusOr<sqlite::Connection> OpenModelFile(const std::string& path, const 
                                                  Files& files, std::string& discarded) {
   const std::string stamp = StampOf(spec);
   if (files.Exists(path)) {
-    absl::StatusOr<std::optional<sqlite::Connection>> ours = OpenOurs(path, stamp);
+    absl::StatusOr<std::optional<sqlite::Connection>> ours = OpenOurs(files, path, stamp);
     if (ours.ok() && ours->has_value()) return **std::move(ours);
     if (!ours.ok() && !absl::IsDataLoss(ours.status())) return ours.status();
     discarded = ours.ok() ? "it was made from other tables" : "the file is damaged";
   }
   // Also what is left beside a main file that is gone: it belongs to no database.
   ABSL_RETURN_IF_ERROR(RemoveDatabase(files, path));
-  ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, OpenForWriting(path));
+  ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, OpenForWriting(files, path));
   ABSL_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
                         sqlite::Transaction::Begin(file, sqlite::Transaction::Mode::kWrite));
   ABSL_RETURN_IF_ERROR(file.Execute("CREATE TABLE made_from(stamp TEXT NOT NULL)"));
@@ -177,6 +180,7 @@ bool ProjectionFold::ApplyBatch(Pass pass, FoldStep& step) {
   auto transaction = sqlite::Transaction::Begin(file_, sqlite::Transaction::Mode::kWrite);
   if (!transaction.ok()) {
     step.status = transaction.status();
+    step.file_is_damaged = absl::IsDataLoss(step.status);
     return true;
   }
   newly_parked_.clear();
@@ -202,6 +206,7 @@ bool ProjectionFold::ApplyBatch(Pass pass, FoldStep& step) {
   if (!failed.ok() || redo) {
     for (const StreamKey& key : newly_parked_) parked_.erase(key);
     step.status = failed;
+    step.file_is_damaged = absl::IsDataLoss(failed);
     return !redo;
   }
   for (size_t i = 0; i < lanes_.size(); ++i) {

@@ -28,6 +28,7 @@ struct FoldStep {
   // Why the step ended early; what was folded before is stored. UNAVAILABLE and RESOURCE_EXHAUSTED:
   // try again later.
   absl::Status status;
+  bool file_is_damaged = false;  // that is what the status is about, and not a log
   // UNAVAILABLE while a log is out of reach. Its lanes rest until AskAgain; the others go on.
   absl::Status out_of_reach;
   size_t entries = 0;

@@ -122,6 +122,14 @@ TEST_F(ProjectionRebuildTest, VerifyFindsARowThatWasChangedByHand) {
   EXPECT_NE(verified->live.structure, verified->replayed.structure);
 }
 
+TEST_F(ProjectionRebuildTest, VerifyOfAFileThatWasEmptiedIsDataLoss) {
+  visits_.Add(0, "a", {NumberEvent(1)});
+  OpenAndFollow();
+  runner_.reset();
+  std::filesystem::resize_file(FilePath(), 0);
+  EXPECT_TRUE(absl::IsDataLoss(Verify().status()));
+}
+
 TEST_F(ProjectionRebuildTest, VerifyWithoutAFileIsNotFound) {
   EXPECT_TRUE(absl::IsNotFound(Verify().status()));
 }
@@ -162,6 +170,57 @@ TEST_F(ProjectionRebuildTest, AFileThatIsNoDatabaseAnyMoreIsThrownAwayAndFoldedA
   EXPECT_EQ(runner_->discarded(), "the file is damaged");
   EXPECT_EQ(Events("a"), 1);
   EXPECT_TRUE(runner_->health().ok()) << runner_->health();
+}
+
+TEST_F(ProjectionRebuildTest, ADamagedPageIsShownToNobodyAndTheFileIsFoldedAnew) {
+  for (int i = 0; i < 20; ++i) visits_.Add(0, absl::StrCat("s", i), {NumberEvent(1)});
+  OpenAndFollow();
+  const Digests right = DigestsOf(*runner_);
+  runner_.reset();
+  const auto pages = std::filesystem::file_size(FilePath()) / 4096;
+  ASSERT_GE(pages, 4u);
+  for (size_t page = 0; page < pages; ++page) {
+    {
+      std::fstream file(FilePath(), std::ios::in | std::ios::out | std::ios::binary);
+      file.seekp(static_cast<std::streamoff>(page * 4096 + 4000));
+      file.put('\x5a');
+    }
+    OpenAndFollow();
+    const bool at_open = !runner_->discarded().empty();
+    absl::StatusOr<Digests> shown = absl::InternalError("not read");
+    const absl::Status read = runner_->Read([&](sqlite::Connection& rows) {
+      shown = DigestOf(rows, runner_->spec());
+      return shown.status();
+    });
+    EXPECT_TRUE(read.ok() || absl::IsDataLoss(read)) << "page " << page << ": " << read;
+    if (read.ok()) EXPECT_EQ(*shown, right) << "page " << page;
+    EXPECT_TRUE(at_open || !read.ok() || page > 0) << "page " << page;
+    scheduler_.RunUntilIdle();
+    EXPECT_EQ(DigestsOf(*runner_), right) << "page " << page;
+    EXPECT_TRUE(runner_->health().ok()) << "page " << page << ": " << runner_->health();
+    runner_.reset();
+  }
+}
+
+TEST_F(ProjectionRebuildTest, AFileWithADamagedWalIsThrownAwayAndFoldedAnew) {
+  visits_.Add(0, "a", {NumberEvent(1)});
+  OpenAndFollow();
+  visits_.Add(0, "a", {NumberEvent(2)});
+  scheduler_.RunUntilIdle();
+  // As a killed process leaves it.
+  std::filesystem::copy(FilePath(), FilePath() + ".copy");
+  std::filesystem::copy(FilePath() + "-wal", FilePath() + ".copy-wal");
+  runner_.reset();
+  std::filesystem::rename(FilePath() + ".copy", FilePath());
+  std::filesystem::rename(FilePath() + ".copy-wal", FilePath() + "-wal");
+  {
+    std::fstream file(FilePath() + "-wal", std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(32 + 24 + 100);
+    file.put('\x5a');
+  }
+  OpenAndFollow();
+  EXPECT_EQ(runner_->discarded(), "the file is damaged");
+  EXPECT_EQ(Events("a"), 2);
 }
 
 TEST(DigestTest, TheCanonicalFormDependsOnValuesAndTypesOnly) {

@@ -37,7 +37,7 @@ absl::Status SettleInterruptedRebuild(Files& files, const std::string& path) {
   if (files.Exists(path) || !files.Exists(rebuilt)) return RemoveDatabase(files, rebuilt);
   ABSL_RETURN_IF_ERROR(RemoveDatabase(files, path));
   {
-    ABSL_RETURN_IF_ERROR(OpenForWriting(rebuilt).status());
+    ABSL_RETURN_IF_ERROR(OpenForWriting(files, rebuilt).status());
   }  // closing takes its write-ahead log in
   return files.Rename(rebuilt, path);
 }
@@ -76,6 +76,10 @@ ProjectionRunner::Impl::Impl(std::string folder, std::unique_ptr<ReadModel> mode
 }
 
 ProjectionRunner::Impl::~Impl() {
+  {
+    absl::MutexLock lock(&mutex_);
+    closing_ = true;
+  }
   subscriptions_.clear();
   positions_.Close();
   queue_owner_.reset();
@@ -171,6 +175,28 @@ void ProjectionRunner::Impl::Pump() {
     return;
   }
   stopped_ = true;
+  if (step.file_is_damaged) FoldAnew();
+}
+
+// The log has all that a damaged file held. What is damaged is shown to nobody meanwhile, and what
+// cannot be done now is done at the next start.
+void ProjectionRunner::Impl::FoldAnew() {
+  if (std::exchange(folded_anew_, true)) return;
+  stopped_ = true;
+  SetHealth(absl::DataLossError("the file is damaged, and is being folded anew"));
+  MarkDamaged(parts_.files, path_);
+  if (!rebuilding_.has_value()) {
+    BeginRebuild(RebuildTold([](const absl::StatusOr<RebuildProgress>&) {}));
+  }
+}
+
+absl::Status ProjectionRunner::Impl::Read(
+    absl::FunctionRef<absl::Status(sqlite::Connection& rows)> read) {
+  absl::Status status = readers_.Read(read);
+  if (!absl::IsDataLoss(status)) return status;
+  absl::MutexLock lock(&mutex_);
+  if (!closing_) queue_->Post([this] { FoldAnew(); });
+  return status;
 }
 
 void ProjectionRunner::Impl::AskAgainLater() {
@@ -294,7 +320,7 @@ void ProjectionRunner::WhenReached(std::vector<Position> min, absl::Time deadlin
 
 absl::Status ProjectionRunner::Read(
     absl::FunctionRef<absl::Status(sqlite::Connection& rows)> read) {
-  return impl_->readers().Read(read);
+  return impl_->Read(read);
 }
 
 absl::StatusOr<CheckpointVector> ProjectionRunner::Checkpoints() {

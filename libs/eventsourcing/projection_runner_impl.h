@@ -41,7 +41,7 @@ class ProjectionRunner::Impl {
   bool caught_up() const { return caught_up_; }
   uint64_t lag() const { return lag_; }
   PositionWaiters& positions() { return positions_; }
-  ReadPool& readers() { return readers_; }
+  absl::Status Read(absl::FunctionRef<absl::Status(sqlite::Connection& rows)> read);
 
  private:
   struct Retry {
@@ -88,6 +88,7 @@ class ProjectionRunner::Impl {
   void Publish(const FoldStep& step);
   void NoteCaughtUp();
   void RemoveOtherVersions();
+  void FoldAnew();
   void RefreshHeads();
   void SetHealth(absl::Status status) ABSL_LOCKS_EXCLUDED(mutex_);
   void RetryNext(Retry retry);
@@ -117,6 +118,7 @@ class ProjectionRunner::Impl {
   bool pump_scheduled_ = false;
   bool ask_scheduled_ = false;
   bool stopped_ = false;
+  bool folded_anew_ = false;  // because of damage, which is done once
   int failures_ = 0;
 
   FollowRest rest_{parts_.scheduler};
@@ -126,6 +128,7 @@ class ProjectionRunner::Impl {
   ReadPool readers_;
   mutable absl::Mutex mutex_;
   absl::Status health_ ABSL_GUARDED_BY(mutex_);
+  bool closing_ ABSL_GUARDED_BY(mutex_) = false;  // nothing more is posted by readers
 
   std::unique_ptr<TaskQueue> answers_;
   std::unique_ptr<TaskQueue> queue_owner_;

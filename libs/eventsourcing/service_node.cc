@@ -1,6 +1,7 @@
 #include "libs/eventsourcing/service_node.h"
 
 #include <prometheus/histogram.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <array>
@@ -18,16 +19,33 @@ namespace buurtlog::eventsourcing {
 namespace {
 
 constexpr size_t kHashKeyBytes = 32;
+// Behind the key stands its CRC; a file of the key alone is taken too.
+constexpr size_t kHashKeyCrcBytes = 4;
 
-absl::StatusOr<std::unique_ptr<eventlog::SqliteEventLog>> OpenOrMakeLog(const std::string& service,
-                                                                        const std::string& folder,
-                                                                        NodeParts& parts) {
+std::string CrcOf(const std::string& key) {
+  const uLong crc =
+      crc32(0, reinterpret_cast<const Bytef*>(key.data()), static_cast<uInt>(key.size()));
+  std::string bytes;
+  for (size_t i = 0; i < kHashKeyCrcBytes; ++i) bytes.push_back(static_cast<char>(crc >> (8 * i)));
+  return bytes;
+}
+
+absl::StatusOr<std::unique_ptr<eventlog::SqliteEventLog>> OpenOrMakeLog(
+    const std::string& service, const std::string& service_folder, NodeParts& parts) {
+  const std::string folder = service_folder + "/log";
   eventlog::SqliteLogOptions options;
   options.folder = folder;
   options.clock = &parts.clock;
   options.random = &parts.random;
   auto log = eventlog::SqliteEventLog::Open(options, parts.files, parts.scheduler);
   if (!absl::IsNotFound(log.status())) return log;
+  // A log is made before anything is folded from it.
+  for (const char* folded : {"/state.db", "/read_models", "/processes"}) {
+    const auto names = parts.files.List(service_folder + folded);
+    if (!parts.files.Exists(service_folder + folded) || (names.ok() && names->empty())) continue;
+    return absl::DataLossError(absl::StrCat(folder, "/identity is missing, and ", service_folder,
+                                            folded, " was folded from the log that it names"));
+  }
   eventlog::LogIdentity identity;
   identity.log_id = NewUuid(parts.clock.Now(), parts.random);
   identity.service = service;
@@ -109,8 +127,7 @@ absl::StatusOr<std::unique_ptr<ServiceNode>> ServiceNode::Open(
     ABSL_RETURN_IF_ERROR(parts.files.MakeFolder(impl->folder + child));
   }
   for (const AggregateType* type : types) impl->codec.Register(type->category, type->event);
-  ABSL_ASSIGN_OR_RETURN(impl->log,
-                        OpenOrMakeLog(impl->options.service, impl->folder + "/log", impl->parts));
+  ABSL_ASSIGN_OR_RETURN(impl->log, OpenOrMakeLog(impl->options.service, impl->folder, impl->parts));
   if (impl->log->identity().service != impl->options.service) {
     return absl::FailedPreconditionError(
         absl::StrCat("the log in the folder of ", impl->options.service, " is of another service"));
@@ -119,6 +136,7 @@ absl::StatusOr<std::unique_ptr<ServiceNode>> ServiceNode::Open(
   ABSL_ASSIGN_OR_RETURN(impl->store, StateStore::Open(impl->folder + "/state.db", types,
                                                       impl->log->identity().partitions,
                                                       parts.scheduler, parts.files));
+  ABSL_RETURN_IF_ERROR(impl->store->BelongTo(impl->log->identity().log_id));
   impl->executor = std::make_unique<CommandExecutor>(
       CommandExecutor::Parts{*impl->log, *impl->store, parts.scheduler, parts.clock, parts.random,
                              parts.metrics},
@@ -194,6 +212,8 @@ absl::Status ServiceNode::Ready() const {
   if (!impl_->executor_ready) return absl::UnavailableError("the executor has not caught up");
   if (absl::Status health = impl_->executor->health(); !health.ok())
     return About("executor", health);
+  if (absl::Status health = impl_->store->health(); !health.ok())
+    return About("state store", health);
   for (const ProjectionRunner* runner : impl_->read_models) {
     const std::string what = absl::StrCat("read model ", runner->spec().name);
     if (absl::Status health = runner->health(); !health.ok()) return About(what, health);
@@ -218,18 +238,26 @@ absl::StatusOr<std::string> LoadOrMakeCommandHashKey(const std::string& data_fol
   const std::string folder = data_folder + "/keys";
   const std::string path = folder + "/command_hash";
   if (!files.Exists(path)) {
-    std::array<uint8_t, kHashKeyBytes> bytes{};
-    random.Fill(absl::MakeSpan(bytes));
+    // It is made before the first log, and what logs hold can be recognised with no other one.
+    for (const std::string& service :
+         files.List(data_folder).value_or(std::vector<std::string>())) {
+      if (!files.Exists(absl::StrCat(data_folder, "/", service, "/log/identity"))) continue;
+      if (files.Exists(path)) break;  // made meanwhile, by a service that started at the same time
+      return absl::DataLossError(absl::StrCat(path, " is missing, and there are logs"));
+    }
+    std::string bytes(kHashKeyBytes, '\0');
+    random.Fill(absl::MakeSpan(reinterpret_cast<uint8_t*>(bytes.data()), bytes.size()));
+    bytes += CrcOf(bytes);
     ABSL_RETURN_IF_ERROR(files.MakeFolder(folder));
-    const absl::Status made = files.WriteOnce(path, std::string(bytes.begin(), bytes.end()));
+    const absl::Status made = files.WriteOnce(path, bytes);
     // Services that start at once on one folder all take the key of the first.
     if (!made.ok() && !absl::IsAlreadyExists(made)) return made;
   }
   ABSL_ASSIGN_OR_RETURN(std::string key, files.Read(path));
-  if (key.size() != kHashKeyBytes) {
-    return absl::DataLossError(
-        absl::StrCat(path, " does not hold a key of ", kHashKeyBytes, " bytes"));
-  }
+  if (key.size() == kHashKeyBytes) return key;
+  const std::string crc = key.substr(std::min(key.size(), kHashKeyBytes));
+  key.resize(kHashKeyBytes);
+  if (crc != CrcOf(key)) return absl::DataLossError(absl::StrCat(path, " is damaged"));
   return key;
 }
 

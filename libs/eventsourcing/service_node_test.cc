@@ -160,9 +160,39 @@ TEST_F(ServiceNodeTest, TheCommandHashKeyIsMadeOnce) {
   ASSERT_TRUE(first.ok()) << first.status();
   EXPECT_EQ(first->size(), 32u);
   EXPECT_EQ(*LoadOrMakeCommandHashKey(folder_, SystemFiles(), SystemRandom()), *first);
-  ASSERT_TRUE(SystemFiles().WriteAtomically(folder_ + "/keys/command_hash", "short").ok());
+  const std::string path = folder_ + "/keys/command_hash";
+  const std::string stored = *SystemFiles().Read(path);
+  for (size_t at = 0; at < stored.size(); ++at) {
+    std::string damaged = stored;
+    damaged[at] ^= 1;
+    ASSERT_TRUE(SystemFiles().WriteAtomically(path, damaged).ok());
+    EXPECT_EQ(LoadOrMakeCommandHashKey(folder_, SystemFiles(), SystemRandom()).status().code(),
+              absl::StatusCode::kDataLoss)
+        << at;
+  }
+  // As releases before this one kept it.
+  ASSERT_TRUE(SystemFiles().WriteAtomically(path, *first).ok());
+  EXPECT_EQ(*LoadOrMakeCommandHashKey(folder_, SystemFiles(), SystemRandom()), *first);
+  ASSERT_TRUE(SystemFiles().WriteAtomically(path, "short").ok());
   EXPECT_EQ(LoadOrMakeCommandHashKey(folder_, SystemFiles(), SystemRandom()).status().code(),
             absl::StatusCode::kDataLoss);
+}
+
+TEST_F(ServiceNodeTest, WithLogsNoOtherCommandHashKeyIsMade) {
+  ASSERT_TRUE(LoadOrMakeCommandHashKey(folder_, SystemFiles(), SystemRandom()).ok());
+  ASSERT_TRUE(Open().ok());
+  ASSERT_TRUE(SystemFiles().Remove(folder_ + "/keys/command_hash").ok());
+  EXPECT_EQ(LoadOrMakeCommandHashKey(folder_, SystemFiles(), SystemRandom()).status().code(),
+            absl::StatusCode::kDataLoss);
+}
+
+TEST_F(ServiceNodeTest, AFolderThatHasLostItsLogGetsNoOtherOne) {
+  ASSERT_TRUE(Open().ok());
+  node_ = nullptr;
+  std::filesystem::remove_all(folder_ + "/lists/log");
+  const absl::Status status = Open();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(status.message(), ::testing::HasSubstr("identity is missing"));
 }
 
 TEST_F(ServiceNodeTest, ManyCallersOnARealSchedulerAllGetTheirAnswer) {

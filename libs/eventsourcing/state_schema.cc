@@ -11,13 +11,14 @@
 #include "libs/base/check.h"
 #include "libs/base/status_macros.h"
 #include "libs/eventlog/record.h"
+#include "libs/eventsourcing/follower_file.h"
 
 namespace buurtlog::eventsourcing {
 namespace {
 
 // Raised when the tables below change.
-constexpr int kStoreSchema = 1;
-constexpr char kDamagedSuffix[] = ".damaged";
+constexpr int kStoreSchema = 2;
+constexpr int kWalPagesMax = 4000;
 
 constexpr char kTables[] = R"sql(
   CREATE TABLE checkpoint(partition INTEGER PRIMARY KEY, state BLOB NOT NULL);
@@ -30,6 +31,7 @@ constexpr char kTables[] = R"sql(
                          version_behind INTEGER NOT NULL, sequence INTEGER NOT NULL,
                          PRIMARY KEY(partition, category, id, version_behind)) WITHOUT ROWID;
   CREATE TABLE schema(stamp TEXT NOT NULL);
+  CREATE TABLE log(id BLOB NOT NULL);
 )sql";
 
 using DescriptorSet = absl::flat_hash_set<const google::protobuf::Descriptor*>;
@@ -67,29 +69,25 @@ std::string SchemaStamp(const std::vector<const AggregateType*>& types, uint32_t
   return eventlog::Hash{digest}.ToHex();
 }
 
-// What is not there is what we want; what cannot be removed shows when the file is opened.
-void RemoveFiles(Files& files, const std::string& path) {
-  for (const char* suffix : {"", "-wal", "-shm", kDamagedSuffix}) {
-    files.Remove(path + suffix).IgnoreError();
-  }
-}
-
-absl::StatusOr<sqlite::Connection> OpenWriter(const std::string& path) {
-  ABSL_ASSIGN_OR_RETURN(sqlite::Connection db, sqlite::Connection::Open(path));
+absl::StatusOr<sqlite::Connection> OpenWriter(Files& files, const std::string& path) {
+  ABSL_RETURN_IF_ERROR(CheckBeforeOpening(files, path));
+  ABSL_ASSIGN_OR_RETURN(sqlite::Connection db, sqlite::Connection::Open(path, FollowerOptions()));
   // NORMAL: a crash of the machine may cost the newest transactions, which are folded again, but
   // never tears the file.
   ABSL_RETURN_IF_ERROR(
-      db.Execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA "
-                 "wal_autocheckpoint=4000; PRAGMA cache_size=-16384"));
+      db.Execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16384"));
+  db.CheckpointWhole(kWalPagesMax);
   return db;
 }
 
-// The stamp in the file; empty when the file has no tables yet.
+// The stamp in the file; empty when the file has no tables yet. DATA_LOSS also when the
+// checkpoints, without which nothing can begin, cannot be read.
 absl::StatusOr<std::string> ReadStamp(sqlite::Connection& db) {
   ABSL_ASSIGN_OR_RETURN(sqlite::Statement tables,
                         db.Prepare("SELECT count(*) FROM sqlite_schema WHERE name = 'schema'"));
   ABSL_ASSIGN_OR_RETURN(bool has_row, tables.Step());
   if (!has_row || tables.Int(0) == 0) return std::string();
+  ABSL_RETURN_IF_ERROR(db.Execute("SELECT partition, state FROM checkpoint"));
   ABSL_ASSIGN_OR_RETURN(sqlite::Statement stamp, db.Prepare("SELECT stamp FROM schema"));
   ABSL_ASSIGN_OR_RETURN(bool has_stamp, stamp.Step());
   return has_stamp ? std::string(stamp.Text(0)) : std::string("none");
@@ -114,11 +112,9 @@ absl::StatusOr<StateFile> OpenStateFile(Files& files, const std::string& path,
                                         uint32_t partitions) {
   const std::string stamp = SchemaStamp(types, partitions);
   std::string discarded;
-  if (files.Exists(path + kDamagedSuffix)) {
-    discarded = "it was found damaged";
-    RemoveFiles(files, path);
-  }
-  absl::StatusOr<sqlite::Connection> writer = OpenWriter(path);
+  // What is left beside a main file that is gone belongs to no database.
+  if (!files.Exists(path)) ABSL_RETURN_IF_ERROR(RemoveDatabase(files, path));
+  absl::StatusOr<sqlite::Connection> writer = OpenWriter(files, path);
   absl::StatusOr<std::string> found = writer.ok() ? ReadStamp(*writer) : writer.status();
   if (absl::IsDataLoss(found.status())) {
     discarded = "the file is damaged";
@@ -129,17 +125,13 @@ absl::StatusOr<StateFile> OpenStateFile(Files& files, const std::string& path,
   }
   if (!discarded.empty()) {
     writer = absl::InternalError("closed");
-    RemoveFiles(files, path);
-    writer = OpenWriter(path);
+    ABSL_RETURN_IF_ERROR(RemoveDatabase(files, path));
+    writer = OpenWriter(files, path);
     if (!writer.ok()) return writer.status();
     found = std::string();
   }
   if (found->empty()) ABSL_RETURN_IF_ERROR(MakeTables(*writer, stamp));
   return StateFile{*std::move(writer), std::move(discarded)};
-}
-
-void MarkDamaged(Files& files, const std::string& path) {
-  files.WriteAtomically(path + kDamagedSuffix, "1").IgnoreError();
 }
 
 }  // namespace buurtlog::eventsourcing

@@ -17,13 +17,10 @@ struct StateFile {
   std::string discarded;  // why the file that was there was thrown away; empty when it was not
 };
 
-// Opens or makes `path`. A file of another schema, a damaged one, and one that MarkDamaged has
-// named are thrown away and made anew. `types` in order of their category.
+// Opens or makes `path`. A file of another schema and a damaged one (also by MarkDamaged of
+// follower_file.h) are thrown away and made anew. `types` in order of their category.
 absl::StatusOr<StateFile> OpenStateFile(Files& files, const std::string& path,
                                         const std::vector<const AggregateType*>& types,
                                         uint32_t partitions);
-
-// The file is thrown away when it is opened next.
-void MarkDamaged(Files& files, const std::string& path);
 
 }  // namespace buurtlog::eventsourcing

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "libs/base/status_macros.h"
+#include "libs/eventsourcing/follower_file.h"
 #include "libs/eventsourcing/recent_names.h"
 #include "libs/eventsourcing/state_schema.h"
 #include "libs/sqlite/sqlite.h"
@@ -105,6 +106,27 @@ class StateStore::Impl {
   }
 
   const std::string& discarded() const { return discarded_; }
+
+  absl::Status health() const {
+    return damaged_ ? absl::DataLossError("is damaged; the next start folds it anew")
+                    : absl::OkStatus();
+  }
+
+  absl::Status BelongTo(const Uuid& log_id) {
+    absl::MutexLock lock(&write_mutex_);
+    ABSL_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
+                          sqlite::Transaction::Begin(writer_, sqlite::Transaction::Mode::kWrite));
+    sqlite::Statement& select = writer_.Cached("SELECT id FROM log");
+    ABSL_ASSIGN_OR_RETURN(const bool known, select.Step());
+    if (known && select.Blob(0) == Bytes(log_id)) return absl::OkStatus();
+    if (known) discarded_ = "it was folded from another log";
+    for (const char* table : {"log", "checkpoint", "state", "name", "record_of"}) {
+      ABSL_RETURN_IF_ERROR(writer_.Cached(absl::StrCat("DELETE FROM ", table)).Run());
+    }
+    ABSL_RETURN_IF_ERROR(
+        writer_.Cached("INSERT INTO log(id) VALUES(?)").BindBlob(1, Bytes(log_id)).Run());
+    return transaction.Commit();
+  }
   size_t waiting() const { return waiting_.load(std::memory_order_relaxed); }
 
   absl::StatusOr<std::optional<FoldState>> Checkpoint(Partition partition) {
@@ -393,7 +415,7 @@ class StateStore::Impl {
       }
     }
     if (reader == nullptr) {
-      sqlite::OpenOptions options;
+      sqlite::OpenOptions options = FollowerOptions();
       options.read_only = true;
       options.create = false;
       absl::StatusOr<sqlite::Connection> opened = sqlite::Connection::Open(path_, options);
@@ -412,14 +434,15 @@ class StateStore::Impl {
 
   // A file that turns out damaged is thrown away at the next start.
   absl::Status Noticed(absl::Status status) {
-    if (absl::IsDataLoss(status)) MarkDamaged(files_, path_);
+    if (absl::IsDataLoss(status) && !damaged_.exchange(true)) MarkDamaged(files_, path_);
     return status;
   }
 
   Files& files_;
   const std::string path_;
   const std::vector<const AggregateType*> types_;
-  const std::string discarded_;
+  std::string discarded_;  // changed before anything is asked only
+  std::atomic<bool> damaged_ = false;
   std::vector<Overlay> overlays_;
   std::atomic<size_t> waiting_ = 0;
   std::atomic<bool> flush_posted_ = false;
@@ -447,6 +470,8 @@ absl::StatusOr<std::unique_ptr<StateStore>> StateStore::Open(
 }
 
 const std::string& StateStore::discarded() const { return impl_->discarded(); }
+absl::Status StateStore::BelongTo(const Uuid& log_id) { return impl_->BelongTo(log_id); }
+absl::Status StateStore::health() const { return impl_->health(); }
 absl::StatusOr<std::optional<FoldState>> StateStore::Checkpoint(Partition partition) {
   return impl_->Checkpoint(partition);
 }

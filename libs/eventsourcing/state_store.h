@@ -62,11 +62,19 @@ class StateStore {
   // Why the file that was there was thrown away; empty when it was not.
   const std::string& discarded() const;
 
+  // Says of which log it is, before anything is asked; a store of another log is emptied, which
+  // `discarded()` then tells.
+  absl::Status BelongTo(const Uuid& log_id);
+  // DATA_LOSS when the file was found damaged: it is thrown away when it is opened next, and what
+  // is asked of the damaged part fails until then.
+  absl::Status health() const;
+
   // How far the partition's part is folded and safely in the file; nothing when it holds nothing of
   // that partition.
   absl::StatusOr<std::optional<eventlog::FoldState>> Checkpoint(eventlog::Partition partition);
 
-  // Load, Find and RecordsOf: UNAVAILABLE when the file cannot be read now.
+  // Load, Find and RecordsOf: UNAVAILABLE when the file cannot be read now, DATA_LOSS when it is
+  // damaged.
 
   // Version 0 when there is no such stream.
   absl::StatusOr<StoredState> Load(eventlog::Partition partition, const StreamId& stream);

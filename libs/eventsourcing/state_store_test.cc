@@ -182,6 +182,19 @@ TEST_F(StateStoreTest, DiscardEmptiesOnePartition) {
   EXPECT_EQ(store_->Load(2, {"visit", Id(1)})->state, "two");
 }
 
+TEST_F(StateStoreTest, AStoreOfAnotherLogIsEmptiedAndSaysSo) {
+  const Uuid log = NewUuid(absl::Now(), SystemRandom());
+  EXPECT_EQ(store_->BelongTo(log), absl::OkStatus());
+  store_->Add(0, {Change(5, 1, 1, "one")}, Behind(5));
+  EXPECT_EQ(store_->Flush(), absl::OkStatus());
+  EXPECT_EQ(store_->BelongTo(log), absl::OkStatus());
+  EXPECT_EQ(store_->discarded(), "");
+  EXPECT_TRUE(store_->Checkpoint(0)->has_value());
+  EXPECT_EQ(store_->BelongTo(NewUuid(absl::Now(), SystemRandom())), absl::OkStatus());
+  EXPECT_EQ(store_->discarded(), "it was folded from another log");
+  EXPECT_FALSE(store_->Checkpoint(0)->has_value());
+}
+
 TEST_F(StateStoreTest, AnotherEvolveVersionDiscardsTheFileAndSaysSo) {
   store_->Add(1, {Change(1, 1, 1, "one")}, Behind(1));
   const AggregateType raised = Type<google::protobuf::ListValue>("visit", 2);

@@ -109,6 +109,12 @@ class RunningProcess {
                    {{"of", absl::StrCat(served.service, "/", runner->spec().name)},
                     {"reason", runner->discarded()}});
       }
+      for (const eventsourcing::ProcessRunner* runner : node->processes()) {
+        if (runner->discarded().empty()) continue;
+        LogWarning("process_discarded",
+                   {{"of", absl::StrCat(served.service, "/", std::string(runner->name()))},
+                    {"reason", runner->discarded()}});
+      }
       kept_.push_back(std::move(wired->kept));
       services.push_back(std::move(wired->service));
     }

@@ -48,6 +48,7 @@ class ExecutorWorld {
         StateStore::Open(store_path(), {&ListType()}, log.identity().partitions, scheduler);
     if (!opened.ok()) return opened.status();
     store = *std::move(opened);
+    if (absl::Status status = store->BelongTo(log.identity().log_id); !status.ok()) return status;
     executor = std::make_unique<CommandExecutor>(
         CommandExecutor::Parts{log, *store, scheduler, clock, random, metrics},
         std::vector<const AggregateType*>{&ListType()}, options);

@@ -141,7 +141,9 @@ class ProjectionRunnerTest : public ::testing::Test {
   }
   // By hand, as nobody should.
   void Change(const std::string& sql) {
-    auto file = sqlite::Connection::Open(FilePath());
+    sqlite::OpenOptions options;
+    options.page_checksums = true;
+    auto file = sqlite::Connection::Open(FilePath(), options);
     ASSERT_TRUE(file.ok()) << file.status();
     const absl::Status changed = file->Execute(sql);
     ASSERT_TRUE(changed.ok()) << changed;
