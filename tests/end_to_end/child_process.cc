@@ -39,10 +39,11 @@ absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& words, int out, int 
   std::vector<char*> arguments;
   for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
+  // Of two with one name the first counts.
   std::vector<char*> variables;
-  for (char** at = environ; *at != nullptr; ++at) variables.push_back(*at);
   for (const std::string& variable : environment)
     variables.push_back(const_cast<char*>(variable.c_str()));
+  for (char** at = environ; *at != nullptr; ++at) variables.push_back(*at);
   variables.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
@@ -105,10 +106,18 @@ absl::StatusOr<ProgramResult> RunProgram(const std::vector<std::string>& words,
   return result;
 }
 
-absl::StatusOr<ChildProcess> ChildProcess::Start(const std::vector<std::string>& words) {
+absl::StatusOr<ChildProcess> ChildProcess::Start(const std::vector<std::string>& words,
+                                                 const std::vector<std::string>& environment,
+                                                 const std::string& error_file) {
+  int err = -1;
+  if (!error_file.empty()) {
+    err = open(error_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (err < 0) return absl::NotFoundError(absl::StrCat("cannot open ", error_file));
+  }
   const Pipe out = MakePipe();
-  absl::StatusOr<pid_t> pid = Spawn(words, out.write, -1, {});
+  absl::StatusOr<pid_t> pid = Spawn(words, out.write, err, environment);
   close(out.write);
+  if (err >= 0) close(err);
   if (!pid.ok()) {
     close(out.read);
     return pid.status();

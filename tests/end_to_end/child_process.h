@@ -26,7 +26,11 @@ absl::StatusOr<ProgramResult> RunProgram(const std::vector<std::string>& words,
 // Runs until it is told to stop; killed when destroyed.
 class ChildProcess {
  public:
-  static absl::StatusOr<ChildProcess> Start(const std::vector<std::string>& words);
+  // `environment` is added to ours. Standard error is ours too, unless `error_file` names a file to
+  // append it to.
+  static absl::StatusOr<ChildProcess> Start(const std::vector<std::string>& words,
+                                            const std::vector<std::string>& environment = {},
+                                            const std::string& error_file = "");
   ChildProcess(ChildProcess&& other) noexcept;
   ChildProcess& operator=(ChildProcess&& other) noexcept;
   ~ChildProcess();

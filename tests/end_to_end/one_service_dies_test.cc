@@ -1,10 +1,7 @@
 // OPS-06: every service as a process of its own; one is killed in the middle of a load, the others
 // go on, and it catches up.
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <signal.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -13,7 +10,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "libs/base/care_day.h"
-#include "libs/base/check.h"
 #include "libs/base/testing/patience.h"
 #include "tests/end_to_end/team_at_work.h"
 #include "tools/buurtlog/sign_in.h"
@@ -26,20 +22,6 @@ using visits::v1::VisitsService;
 using Visits = VisitsService::Stub;
 
 const absl::Duration kCallMax = Patience(absl::Seconds(20));
-
-// A port that is free now; the services need to know each other's before they start.
-std::string FreeAddress() {
-  const int socket_fd = socket(AF_INET, SOCK_STREAM, 0);
-  CHECK(socket_fd >= 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  CHECK(bind(socket_fd, reinterpret_cast<sockaddr*>(&address), size) == 0);
-  CHECK(getsockname(socket_fd, reinterpret_cast<sockaddr*>(&address), &size) == 0);
-  close(socket_fd);
-  return absl::StrCat("127.0.0.1:", ntohs(address.sin_port));
-}
 
 // Three processes on one data folder, each with its own log.
 class OneServiceDiesTest : public ::testing::Test {

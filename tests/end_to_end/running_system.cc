@@ -1,7 +1,10 @@
 #include "tests/end_to_end/running_system.h"
 
 #include <google/protobuf/util/time_util.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <nlohmann/json.hpp>
@@ -29,6 +32,24 @@ TemporaryFolder::TemporaryFolder() {
 TemporaryFolder::~TemporaryFolder() {
   std::error_code ignored;
   std::filesystem::remove_all(path_, ignored);
+}
+
+std::string FreeAddress() {
+  // Below the ports that the kernel gives to callers: none of them takes it while nobody listens.
+  constexpr uint16_t kFirst = 15'000;
+  constexpr uint16_t kPorts = 17'000;
+  while (true) {
+    const auto port = static_cast<uint16_t>(kFirst + RandomBelow(SystemRandom(), kPorts));
+    const int socket_fd = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(socket_fd >= 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(port);
+    const bool free = bind(socket_fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
+    close(socket_fd);
+    if (free) return absl::StrCat("127.0.0.1:", port);
+  }
 }
 
 std::string NewKey() { return NewUuid(SystemClock().Now(), SystemRandom()).ToString(); }

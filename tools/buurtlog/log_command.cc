@@ -16,6 +16,7 @@
 #include "absl/synchronization/mutex.h"
 #include "buurtlog/privacy/v1/options.pb.h"
 #include "libs/base/status_macros.h"
+#include "tools/buurtlog/accept_command.h"
 #include "tools/buurtlog/catalogue.h"
 
 namespace buurtlog::command {
@@ -352,6 +353,8 @@ void AddLogCommand(CLI::App& app, CommandLine& line) {
   tail->add_flag("--all", tail_options->epochs, "Show epoch records too");
   tail->callback(Runs(
       line, [tail_options](CommandLine& l, const Output& o) { return Tail(l, o, *tail_options); }));
+
+  AddAcceptCommand(*log, line);
 }
 
 }  // namespace buurtlog::command

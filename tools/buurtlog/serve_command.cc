@@ -31,7 +31,7 @@ absl::Status Serve(CommandLine& line, const Output& output, const ServeWords& wo
   main.services.push_back(teams::TeamsService::Served());
   main.services.push_back(clients::ClientsService::Served(""));
   main.services.push_back(visits::VisitsService::Served("", ""));
-  return rpc::Serve(std::move(main), [&output](const rpc::Serving& serving) {
+  const absl::Status ended = rpc::Serve(std::move(main), [&output](const rpc::Serving& serving) {
     output.JsonText(nlohmann::json{{"event", "serving"},
                                    {"address", serving.address},
                                    {"metrics_address", serving.metrics_address}}
@@ -43,6 +43,9 @@ absl::Status Serve(CommandLine& line, const Output& output, const ServeWords& wo
             : absl::StrCat(", metrics at http://", serving.metrics_address, "/metrics")));
     std::cout << std::flush;
   });
+  if (!absl::IsDataLoss(ended)) return ended;
+  return absl::DataLossError(absl::StrCat(
+      ended.message(), "; `buurtlog log accept-shortened` says whether a log has lost its end"));
 }
 
 }  // namespace
