@@ -12,7 +12,7 @@
 namespace buurtlog::simulation {
 namespace {
 
-constexpr uint64_t kSeeds = 6;
+constexpr uint64_t kSeeds = 4;
 
 void RunSeeds(Kind kind) {
   uint64_t first = 1;

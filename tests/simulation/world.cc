@@ -12,8 +12,11 @@ namespace {
 
 using sqlite::testing::AfterCrash;
 
-constexpr uint64_t kStepsMax = 100;        // of one life
-constexpr uint64_t kOperationsMax = 600;   // of the disk, before it crashes in the middle of one
+// Most lives are short; one in four may last longer.
+constexpr uint64_t kStepsMax = 30;
+constexpr uint64_t kStepsOfLongLifeMax = 120;
+constexpr uint64_t kOperationsMax = 150;  // of the disk, before it crashes in the middle of one
+constexpr uint64_t kOperationsOfLongLifeMax = 800;
 constexpr uint64_t kTasksPerStepMax = 24;  // of the scheduler
 constexpr absl::Duration kWaitMax = absl::Seconds(30);
 
@@ -86,14 +89,16 @@ void World::RunTasks(uint64_t count) {
 void World::BeginLife(Inhabitant& inhabitant) {
   Machine& machine = *inhabitant.machine;
   inhabitant.fate = {};
-  inhabitant.fate.steps = 1 + dice_.Below(kStepsMax);
+  const bool long_life = dice_.OneIn(4);
+  inhabitant.fate.steps = 1 + dice_.Below(long_life ? kStepsOfLongLifeMax : kStepsMax);
   const uint64_t end = dice_.Below(10);
   inhabitant.fate.end = end < 6   ? Fate::End::kInOperation
                         : end < 9 ? Fate::End::kBetweenTasks
                                   : Fate::End::kStopped;
   if (inhabitant.fate.end == Fate::End::kInOperation) {
-    inhabitant.fate.steps = 100 * kStepsMax;
-    machine.disk().CrashAfter(1 + dice_.Below(kOperationsMax));
+    inhabitant.fate.steps = 100 * kStepsOfLongLifeMax;
+    machine.disk().CrashAfter(1 +
+                              dice_.Below(long_life ? kOperationsOfLongLifeMax : kOperationsMax));
   }
   machine.SetLogFaults(dice_.OneIn(2) ? 0 : 8 + dice_.Below(60));
   const absl::Duration slow =

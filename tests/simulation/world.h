@@ -17,7 +17,7 @@ namespace buurtlog::simulation {
 struct WorldOptions {
   uint64_t seed = 1;
   Engine engine = Engine::kSqlite;
-  uint64_t crashes = 20;  // then the world is mended, and everything is asked once more
+  uint64_t crashes = 40;  // then the world is mended, and everything is asked once more
 };
 
 // Runs one world to its end, or to the first thing that does not hold.
