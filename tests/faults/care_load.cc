@@ -37,12 +37,14 @@ struct CareLoad::CallerState {
   TaskQueue* tasks = nullptr;  // *queue, for tasks that run while it is let go
 };
 
-CareLoad::CareLoad(const SystemProcesses& system, uint64_t seed, size_t callers)
+CareLoad::CareLoad(const SystemProcesses& system, uint64_t seed, size_t callers,
+                   size_t report_characters_max)
     : system_(system), scheduler_(NewThreadPoolScheduler(1)) {
   const Uuid team_id = NewUuid(SystemClock().Now(), SystemRandom());
   std::vector<std::string> names;
   for (size_t i = 0; i < callers; ++i) names.push_back(absl::StrCat("Nurse ", i));
   const auto people = end_to_end::WritePeople(system.data_folder(), names, team_id);
+  team_.report_characters_max = report_characters_max;
   team_.team_id = team_id.ToString();
   team_.organisation_id = people.front().organisation_id.ToString();
   for (size_t i = 0; i < callers; ++i) team_.nurse_ids.push_back(people[i].person_id.ToString());

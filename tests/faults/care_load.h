@@ -26,7 +26,8 @@ struct Done {
 class CareLoad {
  public:
   // Writes the people, so before the system starts.
-  CareLoad(const SystemProcesses& system, uint64_t seed, size_t callers);
+  CareLoad(const SystemProcesses& system, uint64_t seed, size_t callers,
+           size_t report_characters_max = 300);
   ~CareLoad();
 
   // Signs everybody in, forms the team and takes a client of each nurse in. Once, while the system

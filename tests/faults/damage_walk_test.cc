@@ -38,12 +38,12 @@ class DamageWalkTest : public ::testing::Test {
 
 TEST_F(DamageWalkTest, AFlippedByteInAFolderOfAStoppedSystemShowsNothingWrong) {
   ASSERT_EQ(walk_.Prepare(DamageWalk::Ending::kStopped, 60), absl::OkStatus());
-  WalkFlips(8);
+  WalkFlips(5);
 }
 
 TEST_F(DamageWalkTest, AFlippedByteInAFolderOfAKilledSystemShowsNothingWrong) {
   ASSERT_EQ(walk_.Prepare(DamageWalk::Ending::kKilled, 60), absl::OkStatus());
-  WalkFlips(8);
+  WalkFlips(5);
 }
 
 TEST_F(DamageWalkTest, AFileThatWasCutOrIsGoneShowsNothingWrong) {

@@ -20,7 +20,7 @@ namespace {
 using end_to_end::Caller;
 using end_to_end::Program;
 
-class DiskFullTest : public ::testing::TestWithParam<const char*> {
+class DiskFullTest : public ::testing::Test {
  protected:
   DiskFullTest() { std::filesystem::create_directory(system_.data_folder()); }
 
@@ -95,7 +95,8 @@ class DiskFullTest : public ::testing::TestWithParam<const char*> {
 
   const end_to_end::TemporaryFolder folder_;
   SystemProcesses system_{Shape::kServe, folder_.path() + "/data", folder_.path()};
-  CareLoad load_{system_, 1, 4};
+  // Long reports, so that a log soon needs more room than it has made for itself.
+  CareLoad load_{system_, 1, 4, 4'000};
 };
 
 TEST_F(DiskFullTest, CommandsAreRefusedReadsGoOnAndItGoesOnWithoutARestart) {

@@ -94,10 +94,10 @@ TEST_F(ShortenedLogTest, AnOperatorLooksAtTheLossAndAcceptsIt) {
   EXPECT_TRUE(absl::StrContains(accepted.out, "read_models")) << accepted.out;
   EXPECT_TRUE(absl::StrContains(Run({"log", "accept-shortened"}).out, "nothing is missing"));
 
+  // Visits that were lost are unknown now; new ones are recorded.
   Start();
-  Work(20);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(load_.OneMore(absl::Seconds(30)), absl::OkStatus());
   Stop();
-  EXPECT_THAT(load_.violations(), ::testing::IsEmpty());
   const ProgramResult verified = Run({"replay", "--verify"});
   EXPECT_EQ(verified.exit_code, 0) << verified.out << verified.err;
 }

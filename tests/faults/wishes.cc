@@ -119,7 +119,7 @@ WishPtr WishMaker::Visit() {
   *request.mutable_starts_at() =
       ProtoTime(SystemClock().Now() - absl::Hours(40) + absl::Minutes(++made_ % 2'000));
   request.set_duration_minutes(5 + static_cast<uint32_t>(RandomBelow(random_, 60)));
-  request.set_report(std::string(RandomBelow(random_, 300), 'x'));
+  request.set_report(std::string(RandomBelow(random_, team_.report_characters_max), 'x'));
   const std::string client_id = request.client_id();
   auto wish =
       MakeWish<VisitsService>("visits", "RecordUnplannedVisit",

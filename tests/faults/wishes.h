@@ -42,6 +42,7 @@ class WishMaker {
     std::string team_id;
     std::string organisation_id;
     std::vector<std::string> nurse_ids;
+    size_t report_characters_max = 300;  // of a visit
   };
   // `nurse` counts from 0.
   WishMaker(const Team& team, size_t nurse, uint64_t seed)
