@@ -63,7 +63,9 @@ RunningSystem::RunningSystem(std::string data_folder) : data_folder_(std::move(d
 }
 
 RunningSystem::~RunningSystem() {
-  if (process_.has_value()) EXPECT_EQ(Stop(), 0);
+  if (process_.has_value()) {
+    EXPECT_EQ(Stop(), 0);
+  }
 }
 
 void RunningSystem::Start() {
