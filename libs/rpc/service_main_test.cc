@@ -55,7 +55,7 @@ TEST(ServiceMainTest, FollowersEndBeforeTheLogsTheyFollowAlsoWhenTheStartFails) 
   main.services[0].service = "followed";
   main.services[0].wire = [](eventsourcing::ServiceNode&,
                              const std::vector<eventsourcing::LogSource>&) {
-    return WiredService{nullptr, Service("buurtlog.teams.v1.TeamsService")};
+    return WiredService{nullptr, Service("buurtlog.log.v1.LogService")};
   };
   main.services[1].service = "following";
   main.services[1].follows = {{"followed", "", nullptr}};
@@ -65,7 +65,7 @@ TEST(ServiceMainTest, FollowersEndBeforeTheLogsTheyFollowAlsoWhenTheStartFails) 
     auto added = node.AddReadModel(
         std::make_unique<Follower>(absl::StrCat(folder, "/followed/log/lock"), at_end), followed);
     if (!added.ok()) return added.status();
-    return WiredService{nullptr, Service("buurtlog.clients.v1.ClientsService")};
+    return WiredService{nullptr, Service("buurtlog.log.v1.LogService")};
   };
   // The nodes have started when the host finds that these services have no handlers.
   EXPECT_EQ(Serve(std::move(main), nullptr).code(), absl::StatusCode::kFailedPrecondition);
