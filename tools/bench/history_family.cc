@@ -92,22 +92,6 @@ absl::Status MeasureSize(const BenchOptions& options, AddRow add) {
   Row row{absl::StrCat("log on disk, payload of ", options.payload_bytes, " bytes"),
           per_event(tally.folder + "/tally/log"), "bytes/event", Better::kLess};
   row.goal = kBytesGoal;
-  if (!options.umadb.empty()) {
-    ABSL_ASSIGN_OR_RETURN(const Running peer, StartPeer(options));
-    Asked asked;
-    asked.callers = kCallers;
-    asked.payload_bytes = options.payload_bytes;
-    const std::unique_ptr<Workload> workload = PeerAppendWorkload(asked);
-    LoadOptions load;
-    load.address = peer.process->address();
-    load.callers = kCallers;
-    load.warm_up = absl::ZeroDuration();
-    load.measured = absl::InfiniteDuration();
-    load.calls_max = options.smoke ? 1'000 : 100'000;
-    ABSL_ASSIGN_OR_RETURN(const LoadResult result, RunLoad(load, *peer.process, *workload));
-    peer.process->Stop();
-    row.peer = static_cast<double>(BytesOf(peer.folder)) / static_cast<double>(result.all_done);
-  }
   const double log_bytes = row.value;
   add(std::move(row));
   add({"state store and keys on disk", per_event(tally.folder + "/tally") - log_bytes,
