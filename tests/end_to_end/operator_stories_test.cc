@@ -331,10 +331,10 @@ TEST(OperatorStoriesTest, AFolderOfANewerReleaseIsRefused) {
   }
   const std::string path = absl::StrCat(folder.path(), "/visits/log/identity");
   std::string identity = Expect(SystemFiles().Read(path));
-  ASSERT_TRUE(absl::StartsWith(identity, "buurtlog log format 1\n")) << identity;
+  ASSERT_TRUE(absl::StartsWith(identity, "buurtlog log format 2\n")) << identity;
   ASSERT_TRUE(
       SystemFiles()
-          .WriteAtomically(path, absl::StrReplaceAll(identity, {{"format 1\n", "format 2\n"}}))
+          .WriteAtomically(path, absl::StrReplaceAll(identity, {{"format 2\n", "format 3\n"}}))
           .ok());
   absl::StatusOr<ProgramResult> refused =
       RunProgram({Program("buurtlog"), "--data", folder.path(), "--address", "127.0.0.1:0", "serve",

@@ -69,6 +69,15 @@ void History::Add(Commands& commands, const eventsourcing::AggregateType& type,
   ++result_.commands;
 }
 
+// People sign in by name here, so no two nurses have the same.
+std::string History::NurseName() {
+  std::string name = absl::StrCat(DrawGivenName(random_), " ", DrawFamilyName(random_));
+  while (!nurse_names_.insert(name).second) {
+    absl::StrAppend(&name, "-", DrawFamilyName(random_));
+  }
+  return name;
+}
+
 Commands History::FormTeams() {
   Commands commands;
   for (int t = 0; t < options_.teams; ++t) {
@@ -88,7 +97,7 @@ Commands History::FormTeams() {
     for (uint64_t n = 0; n < members; ++n) {
       Nurse nurse;
       nurse.id = NewId();
-      nurse.name = absl::StrCat(DrawGivenName(random_), " ", DrawFamilyName(random_));
+      nurse.name = NurseName();
       nurse.caller = {nurse.id, access::v1::ROLE_NURSE, team.id, team.organisation_id, Uuid()};
       teams::v1::NewMember& member = *request.add_members();
       member.set_person_id(nurse.id.ToString());

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/time/civil_time.h"
 #include "libs/base/clock.h"
 #include "libs/base/random.h"
@@ -78,6 +79,7 @@ class History {
     Uuid key;
   };
   Uuid NewId() { return NewUuid(clock_.Now(), random_); }
+  std::string NurseName();
   bool OneIn(uint64_t many) { return RandomBelow(random_, many) == 0; }
   template <typename State, typename Request, typename Decider>
   void Add(Commands& commands, const eventsourcing::AggregateType& type, const Uuid& partition_key,
@@ -96,6 +98,7 @@ class History {
   std::deque<std::pair<absl::CivilDay, std::vector<PlannedVisit>>> planned_;
   std::vector<Recorded> recorded_;  // of the last recorded day, some
   std::vector<std::string> bsns_;
+  absl::flat_hash_set<std::string> nurse_names_;
   RegionResult result_;
 };
 

@@ -92,6 +92,18 @@ TEST_F(RegionMakerTest, EveryNurseCanSignInAndBelongsToATeam) {
   EXPECT_EQ(nurses, made->nurses);
 }
 
+TEST_F(RegionMakerTest, NoTwoPeopleHaveTheSameNameAsTheySignInByIt) {
+  options_.teams = 24;
+  options_.years = 0.003;
+  ASSERT_TRUE(MakeRegion(options_).ok());
+  const auto people = identity::LoadPeople(options_.data_folder, SystemFiles());
+  ASSERT_TRUE(people.ok()) << people.status();
+  std::set<std::string> names;
+  for (const identity::Person& person : *people) {
+    EXPECT_TRUE(names.insert(person.name).second) << person.person_id.ToString();
+  }
+}
+
 TEST_F(RegionMakerTest, AFolderTakesOneRegion) {
   ASSERT_TRUE(MakeRegion(options_).ok());
   EXPECT_EQ(MakeRegion(options_).status().code(), absl::StatusCode::kAlreadyExists);
