@@ -186,7 +186,7 @@ void ProjectionRunner::Impl::FoldAnew() {
   SetHealth(absl::DataLossError("the file is damaged, and is being folded anew"));
   MarkDamaged(parts_.files, path_);
   if (!rebuilding_.has_value()) {
-    BeginRebuild(RebuildTold([](const absl::StatusOr<RebuildProgress>&) {}));
+    BeginRebuild(RebuildTold(nullptr));
   }
 }
 

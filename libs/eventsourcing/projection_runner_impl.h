@@ -51,7 +51,7 @@ class ProjectionRunner::Impl {
     Reply<absl::StatusOr<size_t>> done;
   };
   // Called many times, the last time with an error or with `done`; dropped before that, it tells
-  // so.
+  // so. Made with null, nobody is told.
   class RebuildTold {
    public:
     explicit RebuildTold(absl::AnyInvocable<void(absl::StatusOr<RebuildProgress>)> told)
@@ -59,7 +59,9 @@ class ProjectionRunner::Impl {
     RebuildTold(RebuildTold&& other) noexcept : told_(std::exchange(other.told_, nullptr)) {}
     RebuildTold& operator=(RebuildTold&&) = delete;
     ~RebuildTold() { Last(absl::UnavailableError("shutting down")); }
-    void Tell(const RebuildProgress& progress) { told_(progress); }
+    void Tell(const RebuildProgress& progress) {
+      if (told_) told_(progress);
+    }
     void Last(absl::StatusOr<RebuildProgress> result) {
       auto told = std::exchange(told_, nullptr);
       if (told) told(std::move(result));
