@@ -90,14 +90,15 @@ absl::StatusOr<LogIdentity> ReadIdentityFile(Files& files, const std::string& fo
                                        "; this release knows ", kFolderFormat, ")")),
                       "NEWER_RELEASE");
   }
+  // Every format up to this one has its CRC there; a digit that was flipped is damage.
+  if (lines.size() < 3 || lines[2] != CrcLine(absl::StrCat(lines[0], "\n", lines[1], "\n"))) {
+    return absl::DataLossError(absl::StrCat(path, " is damaged"));
+  }
   if (format < kFolderFormat) {
     return WithReason(absl::FailedPreconditionError(
                           absl::StrCat(folder, " was made by an earlier release (format ", format,
                                        "), which held invented people only; make it anew")),
                       "EARLIER_RELEASE");
-  }
-  if (lines.size() < 3 || lines[2] != CrcLine(absl::StrCat(lines[0], "\n", lines[1], "\n"))) {
-    return absl::DataLossError(absl::StrCat(path, " is damaged"));
   }
   ABSL_ASSIGN_OR_RETURN(LogIdentity identity, FromJson(lines[1], path));
   if (!identity.synthetic) {

@@ -13,6 +13,7 @@
 #include "absl/synchronization/blocking_counter.h"
 #include "libs/base/refusal.h"
 #include "libs/base/scheduler.h"
+#include "libs/eventlog/bytes.h"
 #include "libs/eventlog/chain_check.h"
 #include "libs/eventlog/sqlite_log_file.h"
 #include "libs/eventlog/sqlite_log_flusher.h"
@@ -81,9 +82,19 @@ TEST_F(SqliteEventLogTest, ALogOfAnEarlierReleaseIsRefused) {
   Create();
   std::string text = Load(Path("identity"));
   text.replace(text.find("format 2"), 8, "format 1");
+  text.resize(text.find("crc32"));
+  absl::StrAppend(&text, "crc32 ", absl::Hex(Crc32(0, text), absl::kZeroPad8), "\n");
   Save(Path("identity"), text);
   EXPECT_TRUE(absl::IsFailedPrecondition(Open()));
   EXPECT_EQ(StatusReason(Open()), "EARLIER_RELEASE");
+}
+
+TEST_F(SqliteEventLogTest, AFormatThatWasDamagedIsNoEarlierRelease) {
+  Create();
+  std::string text = Load(Path("identity"));
+  text.replace(text.find("format 2"), 8, "format 0");
+  Save(Path("identity"), text);
+  EXPECT_TRUE(absl::IsDataLoss(Open()));
 }
 
 TEST_F(SqliteEventLogTest, ALogThatIsNotMarkedSyntheticIsRefused) {
