@@ -33,7 +33,7 @@ constexpr absl::Duration kRebuildMax = absl::Hours(1);
 
 // The logs of the region that replays read.
 absl::StatusOr<std::string> ReplayedFolder(const BenchOptions& options) {
-  return RegionFolder(options, options.smoke ? RegionSize{1, 1} : RegionSize{4, 1});
+  return RegionFolder(options, options.smoke ? RegionSize{1, 0.1} : RegionSize{4, 1});
 }
 
 // Every entry of every log, verified; the number of entries.

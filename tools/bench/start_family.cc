@@ -19,7 +19,7 @@ constexpr double kMemoryGoalMebibytes = 512;
 }  // namespace
 
 absl::Status MeasureStart(const BenchOptions& options, AddRow add) {
-  const RegionSize size = options.smoke ? RegionSize{1, 1} : RegionSize{100, 2};
+  const RegionSize size = options.smoke ? RegionSize{1, 0.1} : RegionSize{100, 2};
   ABSL_ASSIGN_OR_RETURN(const std::string folder, RegionFolder(options, size));
   const std::string of = absl::StrCat(size.teams, " teams and ", size.years, " years");
   std::vector<double> seconds;

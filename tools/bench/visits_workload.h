@@ -14,7 +14,7 @@ namespace buurtlog::bench {
 
 struct RegionSize {
   int teams = 4;
-  int years = 1;
+  double years = 1;
 };
 
 // The data folder of a synthetic region, made by `buurtlog region` when the benchmark's folder has
