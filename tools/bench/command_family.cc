@@ -117,8 +117,9 @@ absl::Status MeasureTally(const BenchOptions& options, const Servers& servers, S
 
 // The real services, with all that follows an event: four read models and a process.
 absl::Status MeasurePlanVisit(const BenchOptions& options, const Servers& servers, AddRow add) {
-  ABSL_ASSIGN_OR_RETURN(const std::string folder,
-                        RegionFolder(options, options.smoke ? RegionSize{1, 0.1} : RegionSize{4, 1}));
+  ABSL_ASSIGN_OR_RETURN(
+      const std::string folder,
+      RegionFolder(options, options.smoke ? RegionSize{1, 0.1} : RegionSize{4, 1}));
   ABSL_ASSIGN_OR_RETURN(const Running buurtlog, StartBuurtlog(options, folder));
   for (const size_t callers : options.callers) {
     Asked asked;
