@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -161,6 +162,19 @@ TEST_F(SimulatedDiskTest, AFullDiskAndAFailedSyncAreTold) {
   disk_.FailSyncs(1);
   EXPECT_TRUE(absl::IsUnavailable(Insert(db, 1)));
   EXPECT_TRUE(Insert(db, 2).ok());
+}
+
+TEST_F(SimulatedDiskTest, WhoeverClosesADatabaseThatWasReplacedLeavesTheNewOneAlone) {
+  std::optional<Connection> old = OpenNumbers("NORMAL");
+  ASSERT_TRUE(Insert(*old, 1).ok());
+  for (const char* part : {"", "-wal"}) {
+    ASSERT_TRUE(disk_.files().Remove(absl::StrCat(kPath, part)).ok());
+  }
+  Connection young = OpenNumbers("NORMAL");
+  ASSERT_TRUE(Insert(young, 2).ok());
+  old.reset();
+  Connection reader = OpenNumbers("NORMAL");
+  EXPECT_EQ(Count(reader), 1);
 }
 
 TEST_F(SimulatedDiskTest, ALockHasOneHolder) {

@@ -154,7 +154,13 @@ int CheckReservedLock(sqlite3_file* file, int* held) {
   return SQLITE_OK;
 }
 
-int FileControl(sqlite3_file*, int, void*) { return SQLITE_NOTFOUND; }
+// Whoever closes a database that was replaced must not take the new one's log away; so SQLite asks.
+int FileControl(sqlite3_file* file, int operation, void* argument) {
+  const OpenFile& mine = Mine(file);
+  if (operation != SQLITE_FCNTL_HAS_MOVED) return SQLITE_NOTFOUND;
+  *static_cast<int*>(argument) = mine.disk != nullptr && mine.disk->Find(*mine.path) != *mine.file;
+  return SQLITE_OK;
+}
 int SectorSize(sqlite3_file*) { return kSectorBytes; }
 int DeviceCharacteristics(sqlite3_file*) { return SQLITE_IOCAP_POWERSAFE_OVERWRITE; }
 
