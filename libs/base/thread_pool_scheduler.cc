@@ -78,15 +78,11 @@ class QueueCore final : public Mailbox, public std::enable_shared_from_this<Queu
     {
       absl::MutexLock lock(&mutex_);
       if (stopping_.load(std::memory_order_relaxed)) return;
-      if (turn_ == Turn::kNone && waiting_.empty() && next_ == running_.size()) {
-        turn_ = Turn::kReady;
-      } else {
-        waiting_.push_back(std::move(task));
-        if (turn_ != Turn::kNone) return;
-        turn_ = Turn::kReady;
-        runner_.Ready(*this);
+      if (turn_ != Turn::kNone) {
+        waiting_.push_back(std::move(task));  // whoever has the turn comes to it
         return;
       }
+      turn_ = Turn::kReady;
     }
     const QueueCore* const outer = std::exchange(running_queue, this);
     {

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "libs/base/absl_view.h"
+#include "libs/base/random.h"
 #include "libs/base/status_macros.h"
 #include "libs/eventlog/journal.h"
 
@@ -83,7 +84,11 @@ absl::StatusOr<uint64_t> RecoverJournal(const SqliteLogOptions& options, LogFile
                                         LogFileWriter& writer) {
   const Uuid& log_id = reader.identity().log_id;
   ABSL_ASSIGN_OR_RETURN(std::vector<Found> found, FindGenerations(options, log_id));
-  if (found.empty()) return 1;
+  if (found.empty()) {
+    // Another than any before, so that a reader who looked away meanwhile does not take the new
+    // batches for the old ones.
+    return 1 + RandomBelow(*options.random, uint64_t{1} << 48);
+  }
   Recovery recovery(reader, writer);
   ABSL_ASSIGN_OR_RETURN(sqlite::Transaction transaction, writer.Begin());
   std::string batch;

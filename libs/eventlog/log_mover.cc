@@ -45,6 +45,7 @@ void LogMover::MoveTask() {
     if (moved.ok()) CheckpointIfLarge();
   }
   absl::MutexLock lock(&mutex_);
+  trouble_ = moved.status();
   if (waiting_.empty()) return;
   const bool much = waiting_bytes_ >= kMoveAtOnceBytes;
   PostMove(!moved.ok() ? kMoveRetryDelay : much ? absl::ZeroDuration() : kMoveDelay);
@@ -106,7 +107,7 @@ absl::Status LogMover::Release() {
     first_needed = waiting_.empty() ? newest_generation_ : waiting_.front().generation;
   }
   if (first_needed <= released_before()) return absl::OkStatus();
-  ABSL_RETURN_IF_ERROR(writer_.SyncWal());
+  ABSL_RETURN_IF_ERROR(MakeDurable());
   released_before_.store(first_needed, std::memory_order_release);
   return absl::OkStatus();
 }
@@ -117,7 +118,25 @@ absl::Status LogMover::MoveAll(const std::vector<CommittedEntryPtr>& more) {
   while (moved.ok() && *moved) moved = MoveSome();
   ABSL_RETURN_IF_ERROR(moved.status());
   if (!more.empty()) ABSL_RETURN_IF_ERROR(Insert(more));
-  return writer_.SyncWal();
+  return MakeDurable();
+}
+
+absl::Status LogMover::MakeDurable() {
+  if (!wal_is_doubtful_) {
+    absl::Status synced = writer_.SyncWal();
+    if (synced.ok()) return synced;
+    wal_is_doubtful_ = true;
+    return synced;
+  }
+  ABSL_ASSIGN_OR_RETURN(const bool complete, writer_.Checkpoint(CheckpointMode::kTruncate));
+  if (!complete) return absl::UnavailableError("a reader holds up the end of the log");
+  wal_is_doubtful_ = false;
+  return absl::OkStatus();
+}
+
+absl::Status LogMover::trouble() {
+  absl::MutexLock lock(&mutex_);
+  return trouble_;
 }
 
 absl::Status LogMover::MoveAllAndTidy() {

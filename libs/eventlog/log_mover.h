@@ -47,6 +47,8 @@ class LogMover {
   absl::Status MoveAll(const std::vector<CommittedEntryPtr>& more);
   // MoveAll, and leaves no WAL behind.
   absl::Status MoveAllAndTidy();
+  // Why entries could not be moved the last time that was tried; OK when they could.
+  absl::Status trouble();
 
  private:
   struct Waiting {
@@ -61,6 +63,7 @@ class LogMover {
   absl::Status Insert(std::vector<CommittedEntryPtr> entries)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
   absl::Status Release() ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
+  absl::Status MakeDurable() ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
   void CheckpointIfLarge() ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
 
   LogTail& tail_;
@@ -71,11 +74,15 @@ class LogMover {
   uint64_t newest_generation_ ABSL_GUARDED_BY(mutex_) = 0;
   bool soon_ ABSL_GUARDED_BY(mutex_) = false;     // a move is posted with a delay
   bool at_once_ ABSL_GUARDED_BY(mutex_) = false;  // a move is posted without one
+  absl::Status trouble_ ABSL_GUARDED_BY(mutex_);
   std::atomic<uint64_t> released_before_ = 0;
 
   absl::Mutex write_mutex_;
   LogFileWriter writer_ ABSL_GUARDED_BY(write_mutex_);
   int checkpoint_at_pages_ ABSL_GUARDED_BY(write_mutex_) = kWalPagesMax;
+  // A sync of the WAL failed. The machine may take its pages for written since, so that another
+  // sync proves nothing: what the WAL holds is durable once it stands in the database.
+  bool wal_is_doubtful_ ABSL_GUARDED_BY(write_mutex_) = false;
 
   std::unique_ptr<TaskQueue> queue_;
   TaskQueue& tasks_;  // *queue_; stays while the queue waits for its last task to end

@@ -278,7 +278,11 @@ absl::Status SqliteLogFlusher::Store(Flush& flush) {
     for (const CommittedEntryPtr& entry : change.entries) entries.push_back(entry->bytes);
   }
   journal_.Release(parts_.mover.released_before());
-  return journal_.Append(entries);
+  absl::Status appended = journal_.Append(entries);
+  const absl::Status trouble = parts_.mover.trouble();
+  if (!absl::IsResourceExhausted(appended) || trouble.ok()) return appended;
+  return absl::ResourceExhaustedError(
+      absl::StrCat(appended.message(), "; log.db: ", trouble.message()));
 }
 
 void SqliteLogFlusher::Publish(Flush& flush) {

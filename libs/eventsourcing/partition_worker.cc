@@ -79,7 +79,7 @@ void PartitionWorker::Execute(PendingCommandPtr pending) {
     }
   }
   if (!refused.ok()) core_.Answer(std::move(pending), std::move(refused));
-  // Deciding blocks on nothing, so the caller's thread is as good as another.
+  // Deciding waits for nothing but short reads, so the caller's thread is as good as another.
   if (wake) mailbox_->PostOrRun([this] { Work(); });
 }
 
