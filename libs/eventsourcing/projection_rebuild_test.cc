@@ -99,6 +99,17 @@ TEST_F(ProjectionRebuildTest, ASwitchThatWasCutShortIsFinishedAtTheNextStart) {
   EXPECT_FALSE(std::filesystem::exists(FilePath() + ".rebuild"));
 }
 
+TEST_F(ProjectionRebuildTest, ASwitchThatWasCutShortAndLeftADamagedFileIsFoldedAnew) {
+  visits_.Add(0, "a", {NumberEvent(1)});
+  OpenAndFollow();
+  runner_.reset();
+  std::filesystem::remove(FilePath());
+  std::ofstream(FilePath() + ".rebuild", std::ios::binary) << std::string(3000, 'x');
+  OpenAndFollow();
+  EXPECT_EQ(Events("a"), 1);
+  EXPECT_FALSE(std::filesystem::exists(FilePath() + ".rebuild"));
+}
+
 TEST_F(ProjectionRebuildTest, VerifyFindsARowThatWasChangedByHand) {
   visits_.Add(0, "a", {NumberEvent(1), TextEvent("first")});
   visits_.Add(1, "b", {NumberEvent(1)});

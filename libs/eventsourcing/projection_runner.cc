@@ -36,9 +36,11 @@ absl::Status SettleInterruptedRebuild(Files& files, const std::string& path) {
   const std::string rebuilt = RebuildPath(path);
   if (files.Exists(path) || !files.Exists(rebuilt)) return RemoveDatabase(files, rebuilt);
   ABSL_RETURN_IF_ERROR(RemoveDatabase(files, path));
-  {
-    ABSL_RETURN_IF_ERROR(OpenForWriting(files, rebuilt).status());
-  }  // closing takes its write-ahead log in
+  // Closing takes its write-ahead log in.
+  const absl::Status opened = OpenForWriting(files, rebuilt).status();
+  // A power cut has left half of it: it is folded anew, as a live file would be.
+  if (absl::IsDataLoss(opened)) return RemoveDatabase(files, rebuilt);
+  ABSL_RETURN_IF_ERROR(opened);
   return files.Rename(rebuilt, path);
 }
 
