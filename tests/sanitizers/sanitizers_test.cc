@@ -2,6 +2,7 @@
 // fails the test that ran it. Only in builds with sanitizers.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <string>
 #include <utility>

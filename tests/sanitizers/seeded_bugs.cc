@@ -77,7 +77,10 @@ void ReadPastTheEnd() {
   std::cout << static_cast<int>(text[Unforeseen<size_t>(16)]);
 }
 
-void Leak() { Unforeseen(new int(1)); }
+// Many, as one may still be named by what is left on the stack.
+void Leak() {
+  for (int i = 0; i < 100; ++i) Unforeseen(new int(i));
+}
 
 void Overflow() { std::cout << Unforeseen(INT_MAX) + Unforeseen(1); }
 
