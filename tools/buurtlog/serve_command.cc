@@ -4,6 +4,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "libs/rpc/service_main.h"
 #include "services/clients/clients_service.h"
@@ -44,6 +45,10 @@ absl::Status Serve(CommandLine& line, const Output& output, const ServeWords& wo
     std::cout << std::flush;
   });
   if (!absl::IsDataLoss(ended)) return ended;
+  // A damaged key or identity is no end of a log.
+  const bool of_a_log = !absl::StrContains(ended.message(), "/keys/") &&
+                        !absl::StrContains(ended.message(), "/identity");
+  if (!of_a_log) return ended;
   return absl::DataLossError(absl::StrCat(
       ended.message(), "; `buurtlog log accept-shortened` says whether a log has lost its end"));
 }
