@@ -89,6 +89,21 @@ TEST_F(SqliteEventLogTest, ALogOfAnEarlierReleaseIsRefused) {
   EXPECT_EQ(StatusReason(Open()), "EARLIER_RELEASE");
 }
 
+TEST_F(SqliteEventLogTest, AnEntryThatIsMissingWhereTheVerifiedOnesBeginIsDataLoss) {
+  CreateAndFill(200);  // behind the epoch record
+  log_.reset();
+  Execute(absl::StrCat("DELETE FROM entry_1 WHERE sequence = ", 201 - kVerifiedAtOpenMin + 1));
+  EXPECT_TRUE(absl::IsDataLoss(Open())) << Open();
+}
+
+TEST_F(SqliteEventLogTest, AHeaderThatSqliteDoesNotUnderstandIsDataLoss) {
+  Create();
+  std::string bytes = Load(Path("log.db"));
+  bytes[47] = static_cast<char>(bytes[47] ^ 0x20);  // the number of the schema's format
+  Save(Path("log.db"), bytes);
+  EXPECT_TRUE(absl::IsDataLoss(Open())) << Open();
+}
+
 TEST_F(SqliteEventLogTest, AFormatThatWasDamagedIsNoEarlierRelease) {
   Create();
   std::string text = Load(Path("identity"));

@@ -135,10 +135,16 @@ absl::StatusOr<LogFileWriter> LogFileWriter::Open(const SqliteLogOptions& option
   open.busy_timeout_ms = kBusyWaitMs;
   ABSL_ASSIGN_OR_RETURN(sqlite::Connection connection,
                         sqlite::Connection::Open(LogFilePath(options.folder), open));
-  ABSL_RETURN_IF_ERROR(
-      connection.Execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; "
-                         "PRAGMA wal_autocheckpoint = 0; "
-                         "PRAGMA journal_size_limit = 67108864"));
+  const absl::Status set = connection.Execute(
+      "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; "
+      "PRAGMA wal_autocheckpoint = 0; "
+      "PRAGMA journal_size_limit = 67108864");
+  // The SQL is right, so it is a header that SQLite does not understand.
+  if (absl::IsInternal(set)) {
+    return absl::DataLossError(
+        absl::StrCat(LogFilePath(options.folder), " is damaged: ", set.message()));
+  }
+  ABSL_RETURN_IF_ERROR(set);
   return LogFileWriter(std::move(connection), partitions);
 }
 
@@ -409,7 +415,12 @@ absl::StatusOr<FoldState> LogFileReader::VerifyTail(Partition partition, const K
   }
   FoldState state = InitialFoldState(identity_, partition);
   if (first > 1) {
-    ABSL_ASSIGN_OR_RETURN(state, Seek(partition, first));
+    absl::StatusOr<FoldState> begun = Seek(partition, first);
+    if (absl::IsOutOfRange(begun.status())) {
+      return DataLossAt(partition, first, absl::StrCat("missing; the log goes to ", last));
+    }
+    ABSL_RETURN_IF_ERROR(begun.status());
+    state = *std::move(begun);
   }
   while (state.next <= last) {
     ABSL_RETURN_IF_ERROR(
