@@ -1,7 +1,7 @@
 #include "libs/eventsourcing/service_node.h"
 
+#include <libdeflate.h>
 #include <prometheus/histogram.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <array>
@@ -23,8 +23,7 @@ constexpr size_t kHashKeyBytes = 32;
 constexpr size_t kHashKeyCrcBytes = 4;
 
 std::string CrcOf(const std::string& key) {
-  const uLong crc =
-      crc32(0, reinterpret_cast<const Bytef*>(key.data()), static_cast<uInt>(key.size()));
+  const uint32_t crc = libdeflate_crc32(0, key.data(), key.size());
   std::string bytes;
   for (size_t i = 0; i < kHashKeyCrcBytes; ++i) bytes.push_back(static_cast<char>(crc >> (8 * i)));
   return bytes;

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string>
 
-#include "libs/sqlite/sqlite.h"
+#include "libs/sqlite/forwarding_vfs.h"
 
 namespace buurtlog::eventlog::testing {
 
@@ -18,7 +18,7 @@ class FaultyVfs {
   FaultyVfs(const FaultyVfs&) = delete;
   FaultyVfs& operator=(const FaultyVfs&) = delete;
 
-  const std::string& name() const { return name_; }
+  const std::string& name() const { return vfs_.name; }
   // Files may grow by so many bytes from now on, together.
   void SetRoom(int64_t bytes) { room_ = bytes; }
   // The next so many syncs fail; what was written may or may not be on the disk.
@@ -27,14 +27,11 @@ class FaultyVfs {
   // For the VFS itself.
   bool TakeRoom(int64_t bytes);
   bool TakeSync();
-  sqlite3_vfs* real() { return real_; }
 
  private:
-  const std::string name_;
-  sqlite3_vfs* const real_;
   std::atomic<int64_t> room_ = INT64_MAX;
   std::atomic<int> failing_syncs_ = 0;
-  sqlite3_vfs vfs_{};
+  sqlite::ForwardingVfs vfs_;
 };
 
 }  // namespace buurtlog::eventlog::testing
