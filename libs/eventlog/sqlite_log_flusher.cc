@@ -187,7 +187,8 @@ void SqliteLogFlusher::Run(std::vector<Call> calls) {
     gather_ = std::min(kGatherMax, took / kGatherPartOfSync);
   }
   if (status.ok()) {
-    Publish(flush);
+    std::vector<CommittedEntryPtr> durable = Publish(flush);
+    if (!durable.empty()) parts_.mover.Add(std::move(durable), journal_.generation());
   } else if (!flush.changes.empty() && absl::IsUnavailable(status)) {
     doubtful_ = std::make_unique<Flush>(std::move(flush));
   }
@@ -279,13 +280,15 @@ absl::Status SqliteLogFlusher::Store(Flush& flush) {
   }
   journal_.Release(parts_.mover.released_before());
   absl::Status appended = journal_.Append(entries);
+  if (!absl::IsResourceExhausted(appended)) return appended;
   const absl::Status trouble = parts_.mover.trouble();
-  if (!absl::IsResourceExhausted(appended) || trouble.ok()) return appended;
+  if (trouble.ok()) return appended;
   return absl::ResourceExhaustedError(
       absl::StrCat(appended.message(), "; log.db: ", trouble.message()));
 }
 
-void SqliteLogFlusher::Publish(Flush& flush) {
+// Shows what became durable to readers, and gives it back for whoever takes it on.
+std::vector<CommittedEntryPtr> SqliteLogFlusher::Publish(Flush& flush) {
   std::vector<CommittedEntryPtr> all;
   all.reserve(flush.stats.entries);
   for (auto& [partition, change] : flush.changes) {
@@ -293,7 +296,7 @@ void SqliteLogFlusher::Publish(Flush& flush) {
     all.insert(all.end(), change.entries.begin(), change.entries.end());
     parts_.tail.Publish(partition, std::move(change.entries), std::move(change.state));
   }
-  if (!all.empty()) parts_.mover.Add(std::move(all), journal_.generation());
+  return all;
 }
 
 // Makes a write of unknown outcome count: it goes into log.db, behind everything before it, and the
@@ -308,12 +311,9 @@ absl::Status SqliteLogFlusher::Settle() {
   }
   journal_.Restart();
   const std::unique_ptr<Flush> settled = std::move(doubtful_);
+  Publish(*settled);  // it is in log.db already
   std::vector<Partition> grown;
-  for (auto& [partition, change] : settled->changes) {
-    grown.push_back(partition);
-    states_[partition] = change.state;
-    parts_.tail.Publish(partition, std::move(change.entries), std::move(change.state));
-  }
+  for (const auto& [partition, change] : settled->changes) grown.push_back(partition);
   parts_.grew(grown);
   return absl::OkStatus();
 }

@@ -72,7 +72,7 @@ class SqliteLogFlusher {
   void Judge(Call& call, Flush& flush);
   std::string EpochEntry(const Call& call, const FoldState& state);
   absl::Status Store(Flush& flush);
-  void Publish(Flush& flush);
+  std::vector<CommittedEntryPtr> Publish(Flush& flush);
   absl::Status Settle();
 
   Parts parts_;
