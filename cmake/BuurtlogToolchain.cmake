@@ -21,7 +21,7 @@ find_program(BUURTLOG_CCACHE ccache)
 if(BUURTLOG_CCACHE)
   # Paths relative to the checkout, so that another build folder or clone finds what this one compiled.
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1
-                                  CCACHE_SLOPPINESS=time_macros ${BUURTLOG_CCACHE})
+                                  CCACHE_SLOPPINESS=pch_defines,time_macros ${BUURTLOG_CCACHE})
 endif()
 find_program(BUURTLOG_MOLD mold)
 if(BUURTLOG_MOLD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 12.1)
