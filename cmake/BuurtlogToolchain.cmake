@@ -6,6 +6,8 @@ set(BUURTLOG_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize")
 set(CMAKE_CXX_FLAGS_DEV "-O1 -g1" CACHE STRING "" FORCE)
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1 -DNDEBUG" CACHE STRING "" FORCE)
 
+# Asked for by gRPC's and protobuf's package files, and for all, as precompiled headers want the same macros everywhere.
+add_compile_definitions(NOMINMAX)
 add_compile_options(-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Werror -fno-omit-frame-pointer)
 if(BUURTLOG_SANITIZE)
   add_compile_options(-fsanitize=${BUURTLOG_SANITIZE})
