@@ -1,7 +1,20 @@
-// What most of our files include of other people's headers, compiled once for all of them (BuurtlogTargets.cmake). Files
-// still name every header they use: clang-tidy and GCC without it (-DBUURTLOG_PRECOMPILE=OFF) read them so.
-// Nothing of ours stands here, as each change of it would compile everything anew.
+// What most of our files include of other people's headers, compiled once for all of them
+// (BuurtlogTargets.cmake). Files still name every header they use: clang-tidy and GCC without it
+// (-DBUURTLOG_PRECOMPILE=OFF) read them so. Nothing of ours stands here, as each change of it would
+// compile everything anew.
 #pragma once
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/descriptor.pb.h>
+#include <google/protobuf/message.h>
+#include <google/protobuf/struct.pb.h>
+#include <google/protobuf/timestamp.pb.h>
+#include <google/protobuf/util/json_util.h>
+#include <google/protobuf/util/message_differencer.h>
+#include <google/protobuf/util/time_util.h>
+#include <google/protobuf/wrappers.pb.h>
+#include <grpcpp/grpcpp.h>
+#include <sqlite3.h>
 
 #include <algorithm>
 #include <array>
@@ -25,18 +38,6 @@
 #include <thread>
 #include <utility>
 #include <vector>
-
-#include <google/protobuf/descriptor.h>
-#include <google/protobuf/descriptor.pb.h>
-#include <google/protobuf/message.h>
-#include <google/protobuf/struct.pb.h>
-#include <google/protobuf/timestamp.pb.h>
-#include <google/protobuf/util/json_util.h>
-#include <google/protobuf/util/message_differencer.h>
-#include <google/protobuf/util/time_util.h>
-#include <google/protobuf/wrappers.pb.h>
-#include <grpcpp/grpcpp.h>
-#include <sqlite3.h>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/btree_map.h"
