@@ -43,9 +43,9 @@ Function Real(const char* name) {
   return reinterpret_cast<Function>(dlsym(RTLD_NEXT, name));
 }
 
-void ReadRules(const char* path) {
+bool ReadRules(const char* path) {
   FILE* const file = fopen(path, "re");
-  if (file == nullptr) return;
+  if (file == nullptr) return false;
   int count = 0;
   char word[8];
   long left = 0;
@@ -59,19 +59,18 @@ void ReadRules(const char* path) {
   }
   fclose(file);
   rules_known = count;
+  return true;
 }
 
 // Only one thread reads; the others go by what is known.
 void Refresh() {
-  static const char* const path = getenv("BUURTLOG_DISK_FAULTS");
+  // Asked each time, as a sanitizer calls us before the program has an environment.
+  const char* const path = getenv("BUURTLOG_DISK_FAULTS");
   struct stat found {};
   if (path == nullptr || stat(path, &found) != 0) return;
   const long changed = found.st_mtim.tv_sec * 1'000'000'000L + found.st_mtim.tv_nsec;
   if (changed == read_at || reading.test_and_set()) return;
-  if (changed != read_at) {
-    ReadRules(path);
-    read_at = changed;
-  }
+  if (changed != read_at && ReadRules(path)) read_at = changed;
   reading.clear();
 }
 
