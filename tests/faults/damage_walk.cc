@@ -129,6 +129,7 @@ absl::Status DamageWalk::Prepare(Ending ending, size_t commands) {
   Restore();
   system_.Launch(0);
   ABSL_RETURN_IF_ERROR(system_.AwaitServing(0));
+  load_.Reconnect();
   shown_ = Ask();
   system_.Signal(0, SIGTERM);
   if (system_.Wait(0) != 0) return absl::InternalError("no clean stop");

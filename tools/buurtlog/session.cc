@@ -2,6 +2,7 @@
 
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
+#include <grpcpp/support/channel_arguments.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -74,7 +75,12 @@ Session Session::At(const std::string& address, const std::string& token, absl::
   session.who_.address = address;
   session.who_.token = token;
   session.timeout_ = timeout;
-  session.channel_ = grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
+  grpc::ChannelArguments arguments;
+  // Its own connection: one shared with an earlier session could still be waiting to try again, and
+  // fail at once.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  session.channel_ =
+      grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
   return session;
 }
 
