@@ -168,19 +168,20 @@ absl::StatusOr<Statement> Connection::Prepare(std::string_view sql) {
 
 Statement& Connection::Cached(std::string_view sql) {
   const auto found = cached_.find(AbslView(sql));
-  if (found != cached_.end()) {
+  if (found != cached_.end() && found->second->handle_ != nullptr) {
     sqlite3_stmt* const statement = found->second->handle_.get();
     sqlite3_reset(statement);
     sqlite3_clear_bindings(statement);
     return *found->second;
   }
-  absl::StatusOr<Statement> statement = Prepare(sql);
-  CHECK(!absl::IsInternal(statement.status()));
-  if (!statement.ok()) {
-    failed_ = std::make_unique<Statement>(Statement(statement.status()));
-    return *failed_;
+  absl::StatusOr<Statement> prepared = Prepare(sql);
+  CHECK(!absl::IsInternal(prepared.status()));
+  Statement statement = prepared.ok() ? *std::move(prepared) : Statement(prepared.status());
+  if (found == cached_.end()) {
+    return *(cached_[AbslView(sql)] = std::make_unique<Statement>(std::move(statement)));
   }
-  return *(cached_[AbslView(sql)] = std::make_unique<Statement>(*std::move(statement)));
+  // In its place: whoever was given the failed one may still hold it.
+  return *found->second = std::move(statement);
 }
 
 namespace {

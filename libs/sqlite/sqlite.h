@@ -86,7 +86,8 @@ class Connection {
   absl::StatusOr<Statement> Prepare(std::string_view sql);
   // Prepares once and keeps it; the reference stays valid as long as the connection. Reset and with
   // bindings cleared. A CHECK fails when `sql` is not valid SQL: it is ours. When the file does not
-  // let it be prepared, the statement gives that error instead of rows.
+  // let it be prepared, the statement gives that error instead of rows, and the next call for it
+  // tries again.
   Statement& Cached(std::string_view sql);
   sqlite3* handle() { return handle_.get(); }
   // Moves the WAL into the database when it has so many pages behind a commit, and begins it anew
@@ -101,7 +102,6 @@ class Connection {
   explicit Connection(sqlite3* handle) : handle_(handle) {}
   std::unique_ptr<sqlite3, Close> handle_;
   absl::flat_hash_map<std::string, std::unique_ptr<Statement>> cached_;
-  std::unique_ptr<Statement> failed_;  // the newest that could not be prepared
 };
 
 // BEGIN IMMEDIATE (or BEGIN for readers) ... COMMIT; rolls back when destroyed before Commit. One

@@ -171,5 +171,25 @@ TEST_F(SqliteTest, AFileThatIsNoDatabaseIsDataLoss) {
   EXPECT_EQ(connection.Execute("SELECT * FROM sqlite_schema").code(), absl::StatusCode::kDataLoss);
 }
 
+TEST_F(SqliteTest, AStatementThatCouldNotBePreparedStaysWhileOthersFailToo) {
+  const std::string path = folder_ + "/other.db";
+  std::ofstream(path) << std::string(5000, 'x');
+  Connection connection = Connection::Open(path).value();
+  Statement& first = connection.Cached("SELECT * FROM sqlite_schema");
+  Statement& second = connection.Cached("SELECT count(*) FROM sqlite_schema");
+  EXPECT_TRUE(absl::IsDataLoss(first.Run()));
+  EXPECT_TRUE(absl::IsDataLoss(second.Run()));
+  std::filesystem::remove(path);
+  connection = Connection::Open(path).value();
+  std::ofstream(path) << std::string(5000, 'x');
+  Statement& failed = connection.Cached("SELECT * FROM sqlite_schema");
+  EXPECT_TRUE(absl::IsDataLoss(failed.Run()));
+  // The file comes to be a database again.
+  std::filesystem::resize_file(path, 0);
+  Statement& again = connection.Cached("SELECT * FROM sqlite_schema");
+  EXPECT_EQ(&again, &failed);
+  EXPECT_EQ(again.Step().value_or(true), false);
+}
+
 }  // namespace
 }  // namespace buurtlog::sqlite
