@@ -64,7 +64,7 @@ absl::StatusOr<bool> LogMover::MoveSome() {
   }
   if (entries.empty()) return false;
   const size_t count = entries.size();
-  ABSL_RETURN_IF_ERROR(Insert(std::move(entries)));
+  ABSL_RETURN_IF_ERROR(Insert(std::move(entries), /*synced=*/false));
   {
     absl::MutexLock lock(&mutex_);
     for (size_t i = 0; i < count; ++i) {
@@ -76,19 +76,19 @@ absl::StatusOr<bool> LogMover::MoveSome() {
   return true;
 }
 
-absl::Status LogMover::Insert(std::vector<CommittedEntryPtr> entries) {
+absl::Status LogMover::Insert(std::vector<CommittedEntryPtr> entries, bool synced) {
   // Those of a partition stay in their order.
   std::stable_sort(entries.begin(), entries.end(),
                    [](const CommittedEntryPtr& a, const CommittedEntryPtr& b) {
                      return a->view.header.partition < b->view.header.partition;
                    });
   {
-    ABSL_ASSIGN_OR_RETURN(sqlite::Transaction transaction, writer_.Begin());
+    ABSL_ASSIGN_OR_RETURN(sqlite::Transaction transaction, writer_.Begin(synced));
     for (const CommittedEntryPtr& entry : entries) {
       const EntryHeader& header = entry->view.header;
       ABSL_RETURN_IF_ERROR(writer_.Insert(header.partition, header.sequence, entry->bytes));
     }
-    ABSL_RETURN_IF_ERROR(transaction.Commit());
+    ABSL_RETURN_IF_ERROR(writer_.Commit(transaction));
   }
   for (size_t i = 0; i < entries.size(); ++i) {
     const EntryHeader& header = entries[i]->view.header;
@@ -107,7 +107,7 @@ absl::Status LogMover::Release() {
     first_needed = waiting_.empty() ? newest_generation_ : waiting_.front().generation;
   }
   if (first_needed <= released_before()) return absl::OkStatus();
-  ABSL_RETURN_IF_ERROR(MakeDurable());
+  ABSL_RETURN_IF_ERROR(writer_.SyncWal());
   released_before_.store(first_needed, std::memory_order_release);
   return absl::OkStatus();
 }
@@ -117,21 +117,9 @@ absl::Status LogMover::MoveAll(const std::vector<CommittedEntryPtr>& more) {
   absl::StatusOr<bool> moved = true;
   while (moved.ok() && *moved) moved = MoveSome();
   ABSL_RETURN_IF_ERROR(moved.status());
-  if (!more.empty()) ABSL_RETURN_IF_ERROR(Insert(more));
-  return MakeDurable();
-}
-
-absl::Status LogMover::MakeDurable() {
-  if (!wal_is_doubtful_) {
-    absl::Status synced = writer_.SyncWal();
-    if (synced.ok()) return synced;
-    wal_is_doubtful_ = true;
-    return synced;
-  }
-  ABSL_ASSIGN_OR_RETURN(const bool complete, writer_.Checkpoint(CheckpointMode::kTruncate));
-  if (!complete) return absl::UnavailableError("a reader holds up the end of the log");
-  wal_is_doubtful_ = false;
-  return absl::OkStatus();
+  // First what `more` stands behind, which may be in doubt.
+  ABSL_RETURN_IF_ERROR(writer_.SyncWal());
+  return more.empty() ? absl::OkStatus() : Insert(more, /*synced=*/true);
 }
 
 absl::Status LogMover::trouble() {
@@ -149,14 +137,16 @@ absl::Status LogMover::MoveAllAndTidy() {
 // we wait for them a moment.
 void LogMover::CheckpointIfLarge() {
   const int pages = writer_.wal_pages();
-  if (pages < kWalPagesMax) checkpoint_at_pages_ = kWalPagesMax;
+  if (pages < sqlite::kWalPagesMax) checkpoint_at_pages_ = sqlite::kWalPagesMax;
   if (pages < checkpoint_at_pages_) return;
   // Failure means that the WAL goes on growing; whether there is room is for the next commit to
   // say.
-  writer_.Checkpoint(pages > 4 * kWalPagesMax ? CheckpointMode::kRestart : CheckpointMode::kPassive)
+  writer_
+      .Checkpoint(pages > 4 * sqlite::kWalPagesMax ? CheckpointMode::kRestart
+                                                   : CheckpointMode::kPassive)
       .status()
       .IgnoreError();
-  checkpoint_at_pages_ = pages + kWalPagesMax / 4;
+  checkpoint_at_pages_ = pages + sqlite::kWalPagesMax / 4;
 }
 
 }  // namespace buurtlog::eventlog

@@ -25,8 +25,6 @@ inline constexpr size_t kMoveAtOnceBytes = 2 << 20;
 // Entries in one transaction, in bytes (one entry may be larger).
 inline constexpr size_t kMoveBytesMax = 4 << 20;
 inline constexpr absl::Duration kMoveRetryDelay = absl::Milliseconds(200);
-// The WAL is brought into the database when it has this many pages (32 MiB).
-inline constexpr int kWalPagesMax = 4096;
 
 // Add and released_before are thread-safe, MoveAll is called by the flusher alone.
 class LogMover {
@@ -42,8 +40,9 @@ class LogMover {
   // Everything of earlier generations is safe in log.db.
   uint64_t released_before() const { return released_before_.load(std::memory_order_acquire); }
 
-  // Moves what waits and then `more`, which was not added, and waits for the disk. Blocks. After an
-  // error it may be called again with the same entries.
+  // Moves what waits and then `more`, which was not added, and waits for the disk. Nobody sees
+  // `more` before the disk has it. Blocks. After an error it may be called again with the same
+  // entries.
   absl::Status MoveAll(const std::vector<CommittedEntryPtr>& more);
   // MoveAll, and leaves no WAL behind.
   absl::Status MoveAllAndTidy();
@@ -60,10 +59,9 @@ class LogMover {
   void MoveTask();
   // Moves what one transaction takes; false when nothing waits.
   absl::StatusOr<bool> MoveSome() ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
-  absl::Status Insert(std::vector<CommittedEntryPtr> entries)
+  absl::Status Insert(std::vector<CommittedEntryPtr> entries, bool synced)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
   absl::Status Release() ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
-  absl::Status MakeDurable() ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
   void CheckpointIfLarge() ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
 
   LogTail& tail_;
@@ -79,10 +77,7 @@ class LogMover {
 
   absl::Mutex write_mutex_;
   LogFileWriter writer_ ABSL_GUARDED_BY(write_mutex_);
-  int checkpoint_at_pages_ ABSL_GUARDED_BY(write_mutex_) = kWalPagesMax;
-  // A sync of the WAL failed. The machine may take its pages for written since, so that another
-  // sync proves nothing: what the WAL holds is durable once it stands in the database.
-  bool wal_is_doubtful_ ABSL_GUARDED_BY(write_mutex_) = false;
+  int checkpoint_at_pages_ ABSL_GUARDED_BY(write_mutex_) = sqlite::kWalPagesMax;
 
   std::unique_ptr<TaskQueue> queue_;
   TaskQueue& tasks_;  // *queue_; stays while the queue waits for its last task to end

@@ -179,8 +179,8 @@ absl::StatusOr<std::unique_ptr<SqliteEventLog>> SqliteEventLog::Open(
   if (options.accept_shortened) ABSL_RETURN_IF_ERROR(MakeMissingJournals(options.folder, files));
   ABSL_RETURN_IF_ERROR(CheckJournalFiles(options, files));
   ABSL_ASSIGN_OR_RETURN(LogFileWriter writer, LogFileWriter::Open(options, identity.partitions));
-  // A writer that was killed may have left a commit that only the machine's memory holds; nobody
-  // may build on it before the disk has it.
+  // A writer that was killed may have left a commit that only the machine's memory holds, and may
+  // have been told that it could not be synced; nobody may build on it before the disk has it.
   ABSL_RETURN_IF_ERROR(writer.SyncWal());
   auto file = std::make_unique<LogFileReader>(std::move(identity), options);
   ABSL_ASSIGN_OR_RETURN(const uint64_t generation, RecoverJournal(options, *file, writer));

@@ -7,14 +7,13 @@
 #include "libs/base/absl_view.h"
 #include "libs/base/check.h"
 #include "libs/base/status_macros.h"
+#include "libs/sqlite/wal_rewrite.h"
 
 namespace buurtlog::eventlog {
 namespace {
 
 // Sequences are SQLite's rowids.
 constexpr Sequence kSequenceMax = (Sequence{1} << 62) - 1;
-constexpr int kRestartWaitMs = 50;
-constexpr int kBusyWaitMs = 5000;
 constexpr int kLooksMax = 5;
 
 // As many tables as the view for people shows; SQLite joins no more than 500.
@@ -53,7 +52,6 @@ absl::StatusOr<sqlite::Connection> OpenReadOnly(const SqliteLogOptions& options)
   open.read_only = true;
   open.create = false;
   open.vfs = options.vfs;
-  open.busy_timeout_ms = kBusyWaitMs;
   absl::StatusOr<sqlite::Connection> connection =
       sqlite::Connection::Open(LogFilePath(options.folder), open);
   // Too many open files, say: readers go on later. Whether the file exists was asked at the start.
@@ -117,7 +115,9 @@ absl::Status CreateLogFile(const SqliteLogOptions& options, uint32_t partitions)
           absl::StrCat(LogFilePath(options.folder), " has entries, but no identity beside it"));
     }
   }
-  return absl::OkStatus();
+  // All of it, though an earlier attempt was told that it could not be synced.
+  ABSL_RETURN_IF_ERROR(sqlite::RewriteWal(connection.handle()));
+  return connection.Execute("PRAGMA wal_checkpoint(TRUNCATE)");
 }
 
 LogFileWriter::LogFileWriter(sqlite::Connection connection, uint32_t partitions)
@@ -125,6 +125,7 @@ LogFileWriter::LogFileWriter(sqlite::Connection connection, uint32_t partitions)
       inserts_(partitions),
       wal_pages_(std::make_unique<int>(0)) {
   sqlite3_wal_hook(connection_.handle(), CountWalPages, wal_pages_.get());
+  SetDoubtful(true);
 }
 
 absl::StatusOr<LogFileWriter> LogFileWriter::Open(const SqliteLogOptions& options,
@@ -132,7 +133,6 @@ absl::StatusOr<LogFileWriter> LogFileWriter::Open(const SqliteLogOptions& option
   sqlite::OpenOptions open;
   open.create = false;
   open.vfs = options.vfs;
-  open.busy_timeout_ms = kBusyWaitMs;
   ABSL_ASSIGN_OR_RETURN(sqlite::Connection connection,
                         sqlite::Connection::Open(LogFilePath(options.folder), open));
   const absl::Status set = connection.Execute(
@@ -148,8 +148,16 @@ absl::StatusOr<LogFileWriter> LogFileWriter::Open(const SqliteLogOptions& option
   return LogFileWriter(std::move(connection), partitions);
 }
 
-absl::StatusOr<sqlite::Transaction> LogFileWriter::Begin() {
+absl::StatusOr<sqlite::Transaction> LogFileWriter::Begin(bool synced) {
+  ABSL_RETURN_IF_ERROR(
+      connection_.Execute(synced ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL"));
   return sqlite::Transaction::Begin(connection_, sqlite::Transaction::Mode::kWrite);
+}
+
+absl::Status LogFileWriter::Commit(sqlite::Transaction& transaction) {
+  absl::Status committed = transaction.Commit();
+  if (!committed.ok()) SetDoubtful(true);
+  return committed;
 }
 
 absl::Status LogFileWriter::Insert(Partition partition, Sequence sequence, std::string_view bytes) {
@@ -165,28 +173,43 @@ absl::Status LogFileWriter::Insert(Partition partition, Sequence sequence, std::
 
 absl::StatusOr<bool> LogFileWriter::Checkpoint(CheckpointMode mode) {
   if (mode == CheckpointMode::kPassive) return RunCheckpoint("PRAGMA wal_checkpoint(PASSIVE)");
-  sqlite3_busy_timeout(connection_.handle(), kRestartWaitMs);
+  sqlite3_busy_timeout(connection_.handle(), sqlite::kReadersWaitMs);
   absl::StatusOr<bool> complete =
       RunCheckpoint(mode == CheckpointMode::kRestart ? "PRAGMA wal_checkpoint(RESTART)"
                                                      : "PRAGMA wal_checkpoint(TRUNCATE)");
-  sqlite3_busy_timeout(connection_.handle(), kBusyWaitMs);
+  sqlite3_busy_timeout(connection_.handle(), sqlite::kBusyWaitMs);
   return complete;
 }
 
 absl::StatusOr<bool> LogFileWriter::RunCheckpoint(const char* sql) {
+  // What is moved must be in the WAL on the disk first: a WAL that has lost its end would put older
+  // pages beside it.
+  if (wal_is_doubtful_) ABSL_RETURN_IF_ERROR(SyncWal());
   ABSL_ASSIGN_OR_RETURN(sqlite::Statement statement, connection_.Prepare(sql));
-  ABSL_ASSIGN_OR_RETURN(const bool row, statement.Step());
+  const absl::StatusOr<bool> row = statement.Step();
+  if (!row.ok()) SetDoubtful(true);
+  ABSL_RETURN_IF_ERROR(row.status());
   // Columns: whether it was blocked, pages in the WAL, pages of it that are in the database.
-  return row && statement.Int(0) == 0 && statement.Int(1) == statement.Int(2);
+  return *row && statement.Int(0) == 0 && statement.Int(1) == statement.Int(2);
+}
+
+// SQLite moves the WAL when the connection closes, and would believe a sync.
+void LogFileWriter::SetDoubtful(bool doubtful) {
+  wal_is_doubtful_ = doubtful;
+  sqlite3_db_config(connection_.handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, doubtful ? 1 : 0,
+                    nullptr);
 }
 
 absl::Status LogFileWriter::SyncWal() {
+  if (wal_is_doubtful_) ABSL_RETURN_IF_ERROR(sqlite::RewriteWal(connection_.handle()));
   sqlite3_file* wal = nullptr;
   const int found =
       sqlite3_file_control(connection_.handle(), "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
   if (found != SQLITE_OK) return sqlite::ErrorStatus(found, nullptr, "finding the WAL");
-  if (wal == nullptr || wal->pMethods == nullptr) return absl::OkStatus();  // there is none yet
-  const int synced = wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
+  // There is none yet.
+  const bool none = wal == nullptr || wal->pMethods == nullptr;
+  const int synced = none ? SQLITE_OK : wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
+  SetDoubtful(synced != SQLITE_OK);
   if (synced != SQLITE_OK) return sqlite::ErrorStatus(synced, nullptr, "syncing the WAL");
   return absl::OkStatus();
 }

@@ -48,19 +48,21 @@ enum class CheckpointMode {
   kTruncate,  // and empties the file
 };
 
-// A connection that writes, with its statements. A commit is not synced; SyncWal is for that. Not
+// A connection that writes, with its statements. A commit is not synced; SyncWal is for that,
+// except for a synced transaction: what that one commits nobody sees before the disk has it. Not
 // thread-safe.
 class LogFileWriter {
  public:
   static absl::StatusOr<LogFileWriter> Open(const SqliteLogOptions& options, uint32_t partitions);
 
-  absl::StatusOr<sqlite::Transaction> Begin();
+  absl::StatusOr<sqlite::Transaction> Begin(bool synced = false);
+  absl::Status Commit(sqlite::Transaction& transaction);
   // A row that is there already stays: a commit of unknown outcome is repeated.
   absl::Status Insert(Partition partition, Sequence sequence, std::string_view bytes);
   // Moves what the WAL holds into the database as far as readers allow, and waits for the disk.
   // True when all of it was moved.
   absl::StatusOr<bool> Checkpoint(CheckpointMode mode);
-  // Waits for the disk to have all that the WAL holds.
+  // Waits for the disk to have all that the WAL holds, also what it had before this writer.
   absl::Status SyncWal();
   // Pages in the WAL after the newest commit.
   int wal_pages() const { return *wal_pages_; }
@@ -68,8 +70,12 @@ class LogFileWriter {
  private:
   LogFileWriter(sqlite::Connection connection, uint32_t partitions);
   absl::StatusOr<bool> RunCheckpoint(const char* sql);
+  void SetDoubtful(bool doubtful);
 
   sqlite::Connection connection_;
+  // A sync failed, of this writer or perhaps of one before it: the WAL is written again before a
+  // sync is believed (wal_rewrite.h).
+  bool wal_is_doubtful_ = true;
   std::vector<std::optional<sqlite::Statement>> inserts_;  // by partition
   std::unique_ptr<int> wal_pages_;  // written by SQLite's hook, so it stays in its place
 };

@@ -10,7 +10,6 @@ namespace buurtlog::eventsourcing {
 namespace {
 
 constexpr int kOpenAttemptsMax = 5;
-constexpr int kWalPagesMax = 4000;
 constexpr char kDamagedSuffix[] = ".damaged";
 
 // `parked` holds every record of a parked stream, so that what waits can be read in order and
@@ -70,7 +69,7 @@ absl::StatusOr<sqlite::Connection> OpenForWriting(Files& files, const std::strin
   ABSL_RETURN_IF_ERROR(CheckBeforeOpening(files, path));
   ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, sqlite::Connection::Open(path, FollowerOptions()));
   ABSL_RETURN_IF_ERROR(file.Execute(kWriterSettings));
-  file.CheckpointWhole(kWalPagesMax);
+  file.CheckpointWhole(sqlite::kWalPagesMax);
   ABSL_RETURN_IF_ERROR(file.Execute(kTables));
   return file;
 }

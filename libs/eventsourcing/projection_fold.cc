@@ -11,6 +11,7 @@
 #include "libs/base/check.h"
 #include "libs/base/status_macros.h"
 #include "libs/eventsourcing/follower_file.h"
+#include "libs/sqlite/wal_rewrite.h"
 
 namespace buurtlog::eventsourcing {
 namespace {
@@ -308,6 +309,8 @@ absl::StatusOr<bool> ProjectionFold::RetryParked(const std::string& service,
 }
 
 absl::Status ProjectionFold::Settle() {
+  // A sync may have failed since it was begun.
+  ABSL_RETURN_IF_ERROR(sqlite::RewriteWal(file_.handle()));
   ABSL_ASSIGN_OR_RETURN(sqlite::Statement checkpoint,
                         file_.Prepare("PRAGMA wal_checkpoint(TRUNCATE)"));
   ABSL_ASSIGN_OR_RETURN(const bool row, checkpoint.Step());

@@ -18,7 +18,6 @@ namespace {
 
 // Raised when the tables below change.
 constexpr int kStoreSchema = 2;
-constexpr int kWalPagesMax = 4000;
 
 constexpr char kTables[] = R"sql(
   CREATE TABLE checkpoint(partition INTEGER PRIMARY KEY, state BLOB NOT NULL);
@@ -76,7 +75,7 @@ absl::StatusOr<sqlite::Connection> OpenWriter(Files& files, const std::string& p
   // never tears the file.
   ABSL_RETURN_IF_ERROR(
       db.Execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16384"));
-  db.CheckpointWhole(kWalPagesMax);
+  db.CheckpointWhole(sqlite::kWalPagesMax);
   return db;
 }
 

@@ -7,6 +7,7 @@
 #include "libs/base/check.h"
 #include "libs/base/status_macros.h"
 #include "libs/sqlite/checksum_vfs.h"
+#include "libs/sqlite/wal_rewrite.h"
 
 namespace buurtlog::sqlite {
 namespace {
@@ -186,20 +187,40 @@ Statement& Connection::Cached(std::string_view sql) {
 
 namespace {
 
-constexpr int kTruncateWaitMs = 50;
-constexpr int kBusyWaitMs = 5000;
+int MoveWal(void* pages_max, sqlite3* handle, const char* name, int pages);
+int MoveDoubtfulWal(void* pages_max, sqlite3* handle, const char* name, int pages);
+
+// Doubtful: the disk may not have what a sync that succeeds next would stand for (wal_rewrite.h).
+// Then nothing is moved at the close either, which would believe that sync.
+void MoveWalBehindCommits(sqlite3* handle, void* pages_max, bool doubtful) {
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, doubtful ? 1 : 0, nullptr);
+  sqlite3_wal_hook(handle, doubtful ? MoveDoubtfulWal : MoveWal, pages_max);
+}
+
+bool IsMany(void* pages_max, int pages) {
+  return pages >= static_cast<int>(reinterpret_cast<intptr_t>(pages_max));
+}
 
 int MoveWal(void* pages_max, sqlite3* handle, const char* name, int pages) {
-  if (pages < static_cast<int>(reinterpret_cast<intptr_t>(pages_max))) return SQLITE_OK;
+  if (!IsMany(pages_max, pages)) return SQLITE_OK;
   int in_wal = 0;
   int moved = 0;
-  sqlite3_wal_checkpoint_v2(handle, name, SQLITE_CHECKPOINT_PASSIVE, &in_wal, &moved);
+  int code = sqlite3_wal_checkpoint_v2(handle, name, SQLITE_CHECKPOINT_PASSIVE, &in_wal, &moved);
   // A reader of older pages holds the rest up; it is tried again behind the next commit.
-  if (in_wal != moved) return SQLITE_OK;
-  sqlite3_busy_timeout(handle, kTruncateWaitMs);
-  sqlite3_wal_checkpoint_v2(handle, name, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
-  sqlite3_busy_timeout(handle, kBusyWaitMs);
+  if (code == SQLITE_OK && in_wal == moved) {
+    sqlite3_busy_timeout(handle, kReadersWaitMs);
+    code = sqlite3_wal_checkpoint_v2(handle, name, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+    sqlite3_busy_timeout(handle, kBusyWaitMs);
+  }
+  const bool failed = code != SQLITE_OK && code != SQLITE_BUSY && code != SQLITE_LOCKED;
+  if (failed) MoveWalBehindCommits(handle, pages_max, true);
   return SQLITE_OK;
+}
+
+int MoveDoubtfulWal(void* pages_max, sqlite3* handle, const char* name, int pages) {
+  if (!IsMany(pages_max, pages) || !RewriteWal(handle).ok()) return SQLITE_OK;
+  MoveWalBehindCommits(handle, pages_max, false);
+  return MoveWal(pages_max, handle, name, pages);
 }
 
 // A query that was left in the middle would keep its view of the file: the connection's next
@@ -214,7 +235,10 @@ void ResetStatements(sqlite3* handle) {
 }  // namespace
 
 void Connection::CheckpointWhole(int pages) {
-  sqlite3_wal_hook(handle_.get(), MoveWal, reinterpret_cast<void*>(static_cast<intptr_t>(pages)));
+  // Whoever wrote what the WAL holds may have been told of a sync that failed, and was killed.
+  const bool doubtful = !RewriteWal(handle_.get()).ok();
+  MoveWalBehindCommits(handle_.get(), reinterpret_cast<void*>(static_cast<intptr_t>(pages)),
+                       doubtful);
 }
 
 absl::StatusOr<Transaction> Transaction::Begin(Connection& connection, Mode mode) {

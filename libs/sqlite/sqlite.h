@@ -18,6 +18,17 @@ namespace buurtlog::sqlite {
 
 class Connection;
 
+// Whoever writes to a file waits this long for another who does. Transactions take milliseconds, so
+// one that lasts longer hangs; an rpc has given up by then.
+inline constexpr int kBusyWaitMs = 5000;
+// A writer waits this long for readers before it begins a write-ahead log anew: longer than a read
+// takes mostly, short enough for the commits behind it. It is tried again.
+inline constexpr int kReadersWaitMs = 50;
+// A write-ahead log is moved into its database when it has so many pages: 16 MiB of a follower's
+// 4 KiB, 32 MiB of the log's 8 KiB. More of them bring more changes of one page together; fewer
+// make a start after a crash shorter, which reads them all.
+inline constexpr int kWalPagesMax = 4096;
+
 // One prepared statement of a Connection. Not thread-safe. Columns count from 0, parameters from 1.
 class Statement {
  public:
@@ -63,7 +74,7 @@ struct OpenOptions {
   bool read_only = false;
   bool create = true;
   std::string vfs;  // empty for the default
-  int busy_timeout_ms = 5000;
+  int busy_timeout_ms = kBusyWaitMs;
   // Every page ends with a checksum (checksum_vfs.h); a page that does not go with its own is
   // DATA_LOSS, as is a file that was made without.
   bool page_checksums = false;

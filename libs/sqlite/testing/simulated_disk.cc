@@ -37,6 +37,14 @@ void Put(std::string& file, size_t offset, std::string_view bytes) {
   std::copy(bytes.begin(), bytes.end(), file.begin() + static_cast<std::ptrdiff_t>(offset));
 }
 
+void Apply(std::string& file, const SimulatedFile::Change& change) {
+  if (change.after.empty()) {
+    file.resize(change.size_after);
+  } else {
+    Put(file, change.offset, change.after);
+  }
+}
+
 class SimulatedLock final : public FileLock {
  public:
   SimulatedLock(std::set<std::string>& locks, std::string path)
@@ -186,12 +194,10 @@ int SimulatedDisk::Write(const std::string& path, SimulatedFile& file, std::stri
   if (!begun && !half) return SQLITE_IOERR_WRITE;
   SimulatedFile::Change change;
   change.offset = offset;
-  change.size_before = file.bytes.size();
   change.size_after = std::max(file.bytes.size(), offset + bytes.size());
-  const auto growth = static_cast<int64_t>(change.size_after - change.size_before);
+  const auto growth = static_cast<int64_t>(change.size_after - file.bytes.size());
   if (growth > room_) return SQLITE_FULL;
   room_ -= growth;
-  if (offset < change.size_before) change.before = file.bytes.substr(offset, bytes.size());
   change.after = bytes;
   Put(file.bytes, offset, bytes);
   file.unsynced.push_back(std::move(change));
@@ -204,9 +210,7 @@ int SimulatedDisk::Truncate(const std::string& path, SimulatedFile& file, size_t
   if (!begun && !half) return SQLITE_IOERR_TRUNCATE;
   SimulatedFile::Change change;
   change.offset = size;
-  change.size_before = file.bytes.size();
   change.size_after = size;
-  if (size < change.size_before) change.before = file.bytes.substr(size);
   file.bytes.resize(size);
   file.unsynced.push_back(std::move(change));
   return begun ? SQLITE_OK : SQLITE_IOERR_TRUNCATE;
@@ -219,8 +223,14 @@ int SimulatedDisk::Sync(const std::string& path, SimulatedFile& file) {
   if (on_sync_) on_sync_();
   if (failing_syncs_ > 0) {
     --failing_syncs_;
+    const uint64_t kept_of_ten = Draw(10);
+    for (const SimulatedFile::Change& change : file.unsynced) {
+      WriteSomeSectors(file.on_disk, change, kept_of_ten);
+    }
+    file.unsynced.clear();
     return SQLITE_IOERR_FSYNC;
   }
+  for (const SimulatedFile::Change& change : file.unsynced) Apply(file.on_disk, change);
   file.unsynced.clear();
   return begun ? SQLITE_OK : SQLITE_IOERR_FSYNC;
 }
@@ -269,8 +279,7 @@ void SimulatedDisk::Restart(AfterCrash after) {
   UndoNames(after);
   for (const auto& [path, file] : names_) {
     CHECK(file->mapped == 0 && file->shared == 0);
-    UndoWrites(*file, after);
-    file->unsynced.clear();
+    if (after != AfterCrash::kAll) LosePower(*file, after);
   }
   unsynced_names_.clear();
   crash_at_.reset();
@@ -298,36 +307,39 @@ void SimulatedDisk::UndoNames(AfterCrash after) {
   }
 }
 
-void SimulatedDisk::UndoWrites(SimulatedFile& file, AfterCrash after) {
-  if (after == AfterCrash::kAll || file.unsynced.empty()) return;
-  for (auto change = file.unsynced.rbegin(); change != file.unsynced.rend(); ++change) {
-    file.bytes.resize(change->size_before);
-    Put(file.bytes, change->offset, change->before);
+void SimulatedDisk::WriteSomeSectors(std::string& to, const SimulatedFile::Change& change,
+                                     uint64_t kept_of_ten) {
+  if (change.after.empty()) {
+    if (Draw(10) < kept_of_ten) to.resize(change.size_after);
+    return;
   }
-  if (after == AfterCrash::kNothing) return;
-  const size_t whole = after == AfterCrash::kInOrder ? Draw(file.unsynced.size() + 1) : 0;
-  const uint64_t kept_of_ten = 1 + Draw(9);
-  for (size_t i = 0; i < file.unsynced.size(); ++i) {
-    const SimulatedFile::Change& change = file.unsynced[i];
-    const bool keep_all = i < whole;
-    if (after == AfterCrash::kInOrder && i > whole) break;  // the one at `whole` is torn
-    if (change.after.empty()) {
-      if (keep_all || Draw(10) < kept_of_ten) file.bytes.resize(change.size_after);
-      continue;
+  // A file's length may come to the disk before what stands there.
+  if (to.size() < change.size_after && Draw(10) == 0) to.resize(change.size_after);
+  for (size_t at = 0; at < change.after.size();) {
+    const size_t end =
+        std::min(change.after.size(), at + kSectorBytes - (change.offset + at) % kSectorBytes);
+    if (Draw(10) < kept_of_ten) {
+      Put(to, change.offset + at, std::string_view(change.after).substr(at, end - at));
     }
-    // A file's length may come to the disk before what stands there.
-    if (file.bytes.size() < change.size_after && Draw(10) == 0) {
-      file.bytes.resize(change.size_after);
-    }
-    for (size_t at = 0; at < change.after.size();) {
-      const size_t end =
-          std::min(change.after.size(), at + kSectorBytes - (change.offset + at) % kSectorBytes);
-      if (keep_all || Draw(10) < kept_of_ten) {
-        Put(file.bytes, change.offset + at, std::string_view(change.after).substr(at, end - at));
+    at = end;
+  }
+}
+
+void SimulatedDisk::LosePower(SimulatedFile& file, AfterCrash after) {
+  if (after != AfterCrash::kNothing && !file.unsynced.empty()) {
+    const size_t whole = after == AfterCrash::kInOrder ? Draw(file.unsynced.size() + 1) : 0;
+    const uint64_t kept_of_ten = 1 + Draw(9);
+    for (size_t i = 0; i < file.unsynced.size(); ++i) {
+      if (i < whole) {
+        Apply(file.on_disk, file.unsynced[i]);
+        continue;
       }
-      at = end;
+      WriteSomeSectors(file.on_disk, file.unsynced[i], kept_of_ten);
+      if (after == AfterCrash::kInOrder) break;  // this one is torn, and the last
     }
   }
+  file.bytes = file.on_disk;
+  file.unsynced.clear();
 }
 
 std::vector<std::string> SimulatedDisk::Paths() const {
@@ -357,13 +369,18 @@ void SimulatedDisk::SetImage(const std::map<std::string, std::string>& image) {
     file = std::make_shared<SimulatedFile>();
     file->number = next_number_++;
     file->bytes = bytes;
+    file->on_disk = bytes;
   }
 }
 
 void SimulatedDisk::FlipBit(const std::string& path, size_t offset, int bit) {
   const SimulatedFilePtr file = Find(path);
   CHECK(file != nullptr && offset < file->bytes.size());
-  file->bytes[offset] = static_cast<char>(file->bytes[offset] ^ (1 << bit));
+  for (std::string* const bytes : {&file->bytes, &file->on_disk}) {
+    if (offset < bytes->size()) {
+      (*bytes)[offset] = static_cast<char>((*bytes)[offset] ^ (1 << bit));
+    }
+  }
 }
 
 }  // namespace buurtlog::sqlite::testing

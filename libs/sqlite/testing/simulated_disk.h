@@ -33,17 +33,18 @@ enum class AfterCrash {
   kTorn,  // of each write some sectors are there, in no order; of each folder's changes the first
 };
 
-// One file as SQLite and readers see it now, and what of it is not synced.
+// One file as SQLite and readers see it now, what the disk has of it for certain, and what the
+// machine would still write there. A sync that fails leaves a part that the disk has not, and that
+// nobody will write any more, though it can be read until the power goes.
 struct SimulatedFile {
   struct Change {
     size_t offset = 0;
-    std::string before;  // what was there; shorter than `after` where the file grew
-    std::string after;
-    size_t size_before = 0;
+    std::string after;  // empty when the file was cut
     size_t size_after = 0;
   };
   uint64_t number = 0;
   std::string bytes;
+  std::string on_disk;
   std::vector<Change> unsynced;
 
   // SQLite's locks on a database file, and its index of the write-ahead log.
@@ -72,7 +73,9 @@ class SimulatedDisk {
 
   // Files may grow by so many bytes from now on, together.
   void SetRoom(int64_t bytes) { room_ = bytes; }
-  // The next so many syncs fail; what was to be synced stays unsynced.
+  // The next so many syncs fail. Of what was to be synced any sectors come to the disk, and a later
+  // sync that succeeds brings no more of it, as machines do that take a page for written once they
+  // have told that it could not be.
   void FailSyncs(int syncs) { failing_syncs_ = syncs; }
   // Called at every sync: lets simulated time go by.
   void OnSync(std::function<void()> on_sync) { on_sync_ = std::move(on_sync); }
@@ -125,7 +128,8 @@ class SimulatedDisk {
   bool Begin(std::string_view what, const std::string& path, uint64_t detail, bool& half);
   void ChangeNames(NameChange change);
   void UndoNames(AfterCrash after);
-  void UndoWrites(SimulatedFile& file, AfterCrash after);
+  void LosePower(SimulatedFile& file, AfterCrash after);
+  void WriteSomeSectors(std::string& to, const SimulatedFile::Change& change, uint64_t kept_of_ten);
   uint64_t Draw(uint64_t below) { return engine_() % below; }
 
   const std::string name_;

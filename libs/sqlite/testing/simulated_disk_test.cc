@@ -164,6 +164,42 @@ TEST_F(SimulatedDiskTest, AFullDiskAndAFailedSyncAreTold) {
   EXPECT_TRUE(Insert(db, 2).ok());
 }
 
+TEST_F(SimulatedDiskTest, WhatASyncFailedToWriteALaterOneDoesNotBring) {
+  SimulatedFilePtr file;
+  ASSERT_EQ(disk_.Create("/disk/note", file), SQLITE_OK);
+  ASSERT_EQ(disk_.SyncFolder("/disk/note"), SQLITE_OK);
+  const std::string first(20'000, 'a');
+  ASSERT_EQ(disk_.Write("/disk/note", *file, first, 0), SQLITE_OK);
+  disk_.FailSyncs(1);
+  EXPECT_NE(disk_.Sync("/disk/note", *file), SQLITE_OK);
+  ASSERT_EQ(disk_.Write("/disk/note", *file, "b", first.size()), SQLITE_OK);
+  EXPECT_EQ(disk_.Sync("/disk/note", *file), SQLITE_OK);
+  EXPECT_EQ(disk_.Contents("/disk/note"), first + "b");
+  disk_.Crash();
+  disk_.Restart(AfterCrash::kAll);
+  EXPECT_EQ(disk_.Contents("/disk/note"), first + "b");
+  disk_.Crash();
+  disk_.Restart(AfterCrash::kNothing);
+  const std::string left = disk_.Contents("/disk/note");
+  EXPECT_NE(left, first + "b");
+  EXPECT_EQ(left.back(), 'b');
+}
+
+TEST_F(SimulatedDiskTest, WhatIsWrittenAgainBehindAFailedSyncComesWithTheNext) {
+  SimulatedFilePtr file;
+  ASSERT_EQ(disk_.Create("/disk/note", file), SQLITE_OK);
+  ASSERT_EQ(disk_.SyncFolder("/disk/note"), SQLITE_OK);
+  const std::string bytes(20'000, 'a');
+  ASSERT_EQ(disk_.Write("/disk/note", *file, bytes, 0), SQLITE_OK);
+  disk_.FailSyncs(1);
+  EXPECT_NE(disk_.Sync("/disk/note", *file), SQLITE_OK);
+  ASSERT_EQ(disk_.Write("/disk/note", *file, bytes, 0), SQLITE_OK);
+  EXPECT_EQ(disk_.Sync("/disk/note", *file), SQLITE_OK);
+  disk_.Crash();
+  disk_.Restart(AfterCrash::kNothing);
+  EXPECT_EQ(disk_.Contents("/disk/note"), bytes);
+}
+
 TEST_F(SimulatedDiskTest, WhoeverClosesADatabaseThatWasReplacedLeavesTheNewOneAlone) {
   std::optional<Connection> old = OpenNumbers("NORMAL");
   ASSERT_TRUE(Insert(*old, 1).ok());

@@ -28,6 +28,7 @@ struct OpenFile {
   bool sync_folder;  // with the next sync, as SQLite does for a log it has made
   bool remove_at_close;
   bool mapped;
+  bool read_only;
 };
 
 struct Vfs {
@@ -131,6 +132,8 @@ int Lock(sqlite3_file* file, int level) {
   OpenFile& mine = Mine(file);
   SimulatedFile& bytes = Bytes(file);
   if (mine.level >= level) return SQLITE_OK;
+  // As Unix refuses a lock for writing: whoever only reads does not move the log when it closes.
+  if (mine.read_only && level > SQLITE_LOCK_SHARED) return SQLITE_IOERR_LOCK;
   if (bytes.exclusive != nullptr && bytes.exclusive != file) return SQLITE_BUSY;
   if (level == SQLITE_LOCK_SHARED) {
     ++bytes.shared;
@@ -245,6 +248,7 @@ int Open(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int* out
     }
     mine.remove_at_close = (flags & SQLITE_OPEN_DELETEONCLOSE) != 0;
   }
+  mine.read_only = (flags & SQLITE_OPEN_READONLY) != 0;
   mine.path = new std::string(name == nullptr ? "" : name);
   mine.file = new SimulatedFilePtr(std::move(found));
   mine.base.pMethods = &kMethods;

@@ -1,0 +1,123 @@
+// What the sqlite engine still has when the power went, on a simulated disk whose syncs may fail.
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "libs/eventlog/testing/sqlite_log_fixture.h"
+#include "libs/sqlite/testing/simulated_disk.h"
+
+namespace buurtlog::eventlog::testing {
+namespace {
+
+using sqlite::testing::AfterCrash;
+using sqlite::testing::SimulatedDisk;
+
+// A log with an owner on a disk of its own. What a failed sync leaves is drawn from the seed.
+class LogOnDisk {
+ public:
+  explicit LogOnDisk(uint64_t seed) : disk_("disk", seed) {
+    options_.folder = "/disk/log";
+    options_.journal_chunk_bytes = 4096;
+    EXPECT_EQ(SqliteEventLog::Create(identity_, options_, disk_.files()), absl::OkStatus());
+    EXPECT_EQ(Open(), absl::OkStatus());
+    absl::StatusOr<FoldState> begun = absl::UnknownError("no answer");
+    log_->BeginEpoch(1, "owner", [&](absl::StatusOr<FoldState> state) { begun = state; });
+    scheduler_.RunUntilIdle();
+    EXPECT_EQ(begun.status(), absl::OkStatus());
+    state_ = *begun;
+  }
+
+  SimulatedDisk& disk() { return disk_; }
+  const SqliteLogOptions& options() const { return options_; }
+  SqliteEventLog& log() { return *log_; }
+  SimulatedScheduler& scheduler() { return scheduler_; }
+  Sequence acknowledged() const { return state_.next - 1; }
+
+  absl::Status Open() {
+    auto log = SqliteEventLog::Open(options_, disk_.files(), scheduler_);
+    if (log.ok()) log_ = *std::move(log);
+    return log.status();
+  }
+
+  // As an owner that goes on only from what it knows to be there.
+  absl::Status Append(int count) {
+    FoldState ahead = state_;
+    absl::Status result = absl::UnknownError("no answer");
+    log_->Append(1, ahead.epoch, MakeEntries(ahead, 1, count),
+                 [&](absl::Status status) { result = std::move(status); });
+    scheduler_.RunUntilIdle();
+    if (result.ok()) state_ = ahead;
+    return result;
+  }
+
+  // What was of unknown outcome is there, for a log that has settled it.
+  void TakeOn() { state_ = *log_->Head(1); }
+
+  void Crash(AfterCrash after) {
+    disk_.Crash();
+    log_ = nullptr;
+    disk_.Restart(after);
+  }
+
+  // The last entry that a log opened now has, having read all.
+  absl::StatusOr<Sequence> ReadAnew() {
+    if (absl::Status opened = Open(); !opened.ok()) return opened;
+    FoldState at = InitialFoldState(identity_, 1);
+    if (absl::Status read = ReadOn(*log_, 1, at); !read.ok()) return read;
+    return at.next - 1;
+  }
+
+ private:
+  const LogIdentity identity_ = TestIdentity();
+  SimulatedScheduler scheduler_{1};
+  SimulatedDisk disk_;
+  SqliteLogOptions options_;
+  std::unique_ptr<SqliteEventLog> log_;
+  FoldState state_;
+};
+
+constexpr uint64_t kSeeds = 20;
+
+TEST(SqliteLogPowerTest, ASyncThatFailedWhileOpeningIsNotBelievedTheNextTime) {
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    LogOnDisk log(seed);
+    for (int i = 0; i < 20; ++i) ASSERT_EQ(log.Append(10), absl::OkStatus());
+    log.scheduler().RunFor(absl::Seconds(1));  // all of it comes into log.db, in its WAL
+    log.Crash(AfterCrash::kAll);
+    log.disk().FailSyncs(1);
+    EXPECT_TRUE(absl::IsUnavailable(log.Open())) << seed;
+    ASSERT_EQ(log.Open(), absl::OkStatus());
+    // Into the journal, where the entries stood until now.
+    for (int i = 0; i < 20; ++i) ASSERT_EQ(log.Append(10), absl::OkStatus());
+    log.Crash(AfterCrash::kNothing);
+    const absl::StatusOr<Sequence> last = log.ReadAnew();
+    ASSERT_EQ(last.status(), absl::OkStatus()) << seed;
+    EXPECT_EQ(*last, log.acknowledged()) << seed;
+  }
+}
+
+TEST(SqliteLogPowerTest, ASyncOfTheWalThatFailedIsNotBelievedWhenItIsTriedAgain) {
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    LogOnDisk log(seed);
+    for (int i = 0; i < 20; ++i) ASSERT_EQ(log.Append(10), absl::OkStatus());
+    log.scheduler().RunFor(absl::Seconds(1));
+    // That of the journal, then that of the WAL which should take its place.
+    log.disk().FailSyncs(2);
+    EXPECT_TRUE(absl::IsUnavailable(log.Append(10)));
+    EXPECT_TRUE(absl::IsUnavailable(log.Append(10)));
+    log.Append(1).IgnoreError();  // settles it, and does not follow from it
+    log.TakeOn();
+    for (int i = 0; i < 20; ++i) ASSERT_EQ(log.Append(10), absl::OkStatus());
+    log.Crash(AfterCrash::kNothing);
+    const absl::StatusOr<Sequence> last = log.ReadAnew();
+    ASSERT_EQ(last.status(), absl::OkStatus()) << seed;
+    EXPECT_EQ(*last, log.acknowledged()) << seed;
+  }
+}
+
+}  // namespace
+}  // namespace buurtlog::eventlog::testing
