@@ -27,6 +27,7 @@ static_assert(kLogIdPlace + 8 == kBatchHeaderBytes);
 
 // SQLite never asks its VFS for more than a page, and the one of Unix takes less than 128 KiB.
 constexpr size_t kTransferBytesMax = 64 << 10;
+constexpr size_t kSearchBytes = 1 << 20;
 
 // Over what follows the CRC.
 uint32_t BatchCrc(std::string_view batch) { return Crc32(0, batch.substr(kBytesPlace)); }
@@ -38,6 +39,18 @@ std::string_view ShortId(const Uuid& log_id) {
 bool IsHeaderOf(const char* header, const Uuid& log_id) {
   return std::memcmp(header, kMagic, sizeof kMagic) == 0 &&
          std::string_view(header + kLogIdPlace, 8) == ShortId(log_id);
+}
+
+absl::Status CheckCount(std::string_view entries, uint32_t told, const JournalPlace& place) {
+  uint32_t count = 0;
+  ABSL_RETURN_IF_ERROR(ForEachEntry(entries, [&](std::string_view) {
+    ++count;
+    return absl::OkStatus();
+  }));
+  if (count == told) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat("batch ", place.number, " of the journal, at byte ",
+                                          place.offset, ", has ", count, " entries and says ",
+                                          told));
 }
 
 }  // namespace
@@ -141,10 +154,47 @@ absl::StatusOr<bool> ReadBatch(VfsFile& file, const Uuid& log_id, JournalPlace& 
       file.Read(place.offset + sizeof header, bytes, batch.data() + sizeof header));
   if (Load<uint32_t>(header + kCrcPlace) != BatchCrc(batch)) return false;
   entries.assign(batch, sizeof header);
+  ABSL_RETURN_IF_ERROR(CheckCount(entries, Load<uint32_t>(header + kEntriesPlace), place));
   place.generation = generation;
   ++place.number;
   place.offset += batch.size();
   return true;
+}
+
+absl::Status ForEachBatch(
+    VfsFile& file, const Uuid& log_id, uint64_t from,
+    absl::FunctionRef<absl::Status(const JournalPlace&, std::string_view entries)> visit) {
+  ABSL_ASSIGN_OR_RETURN(const uint64_t size, file.Size());
+  const std::string_view magic(kMagic, sizeof kMagic);
+  uint64_t part_at = 0;
+  std::string part;
+  std::string entries;
+  while (from + kBatchHeaderBytes <= size) {
+    if (from + magic.size() > part_at + part.size()) {
+      part_at = from;
+      part.resize(std::min<uint64_t>(kSearchBytes, size - from));
+      ABSL_RETURN_IF_ERROR(file.Read(from, part.size(), part.data()));
+    }
+    const size_t found = part.find(magic, from - part_at);
+    if (found == std::string::npos) {
+      from = part_at + part.size() - (magic.size() - 1);  // it may go on in the next part
+      continue;
+    }
+    from = part_at + found;
+    char header[kBatchHeaderBytes];
+    ABSL_RETURN_IF_ERROR(file.Read(from, sizeof header, header));
+    const JournalPlace at{0, Load<uint64_t>(header + kNumberPlace), from};
+    JournalPlace place = at;
+    const absl::StatusOr<bool> read = ReadBatch(file, log_id, place, entries);
+    if (!read.ok() && !absl::IsDataLoss(read.status())) return read.status();
+    if (!read.value_or(false)) {
+      ++from;
+      continue;
+    }
+    ABSL_RETURN_IF_ERROR(visit({place.generation, at.number, at.offset}, entries));
+    from = place.offset;
+  }
+  return absl::OkStatus();
 }
 
 absl::Status ForEachEntry(std::string_view entries,
@@ -206,6 +256,14 @@ absl::Status Journal::Append(const std::vector<std::string_view>& entries) {
   std::memcpy(header + kLogIdPlace, ShortId(log_id_).data(), 8);
   Store<uint32_t>(header + kCrcPlace, BatchCrc(buffer_));
 
+  ABSL_RETURN_IF_ERROR(WriteBatch());
+  generation_of_[current_] = generation_;
+  ++number_;
+  offset_ += buffer_.size();
+  return absl::OkStatus();
+}
+
+absl::Status Journal::WriteBatch() {
   VfsFile& file = files_[current_];
   absl::Status status = MakeRoom(offset_ + buffer_.size());
   if (status.ok()) status = file.Write(offset_, buffer_);
@@ -214,14 +272,8 @@ absl::Status Journal::Append(const std::vector<std::string_view>& entries) {
     return absl::ResourceExhaustedError("the disk of the log is full");
   }
   if (status.ok()) status = file.Sync();
-  if (!status.ok()) {
-    return absl::UnavailableError(
-        absl::StrCat("unknown whether it was stored: ", status.message()));
-  }
-  generation_of_[current_] = generation_;
-  ++number_;
-  offset_ += buffer_.size();
-  return absl::OkStatus();
+  if (status.ok()) return status;
+  return absl::UnavailableError(absl::StrCat("unknown whether it was stored: ", status.message()));
 }
 
 void Journal::Restart() {

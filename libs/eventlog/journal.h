@@ -71,9 +71,16 @@ struct JournalPlace {
 
 // Reads the batch at `place` into `entries` (one entry after the other, as stored) and moves
 // `place` behind it. False when there is no whole batch, with this generation and number, of this
-// log. A place that has read nothing takes the generation it finds.
+// log. A place that has read nothing takes the generation it finds. DATA_LOSS when a whole batch
+// has not as many entries as it says.
 absl::StatusOr<bool> ReadBatch(VfsFile& file, const Uuid& log_id, JournalPlace& place,
                                std::string& entries);
+
+// Visits every whole batch of this log that begins at `from` or behind, of any generation and
+// wherever it begins, with its own place.
+absl::Status ForEachBatch(
+    VfsFile& file, const Uuid& log_id, uint64_t from,
+    absl::FunctionRef<absl::Status(const JournalPlace&, std::string_view entries)> visit);
 
 // The generation that the file holds; 0 when it begins with no batch of this log.
 absl::StatusOr<uint64_t> ReadGeneration(VfsFile& file, const Uuid& log_id);
@@ -122,6 +129,7 @@ class Journal {
         generation_(generation),
         released_before_(generation) {}
   absl::Status MakeRoom(uint64_t end);
+  absl::Status WriteBatch();
 
   std::vector<VfsFile> files_;
   std::vector<uint64_t> room_;  // written to once, of each file

@@ -8,7 +8,15 @@
 namespace buurtlog::eventlog {
 
 JournalOverlay::JournalOverlay(SqliteLogOptions options, const LogIdentity& identity)
-    : options_(std::move(options)), log_id_(identity.log_id), rows_(identity.partitions) {}
+    : options_(std::move(options)),
+      log_id_(identity.log_id),
+      reads_(true),
+      rows_(identity.partitions) {}
+
+JournalOverlay::JournalOverlay(const LogIdentity& identity, std::vector<Taken> taken)
+    : log_id_(identity.log_id), reads_(false), rows_(identity.partitions) {
+  for (Taken& one : taken) rows_[one.partition].push_back({one.sequence, 0, std::move(one.bytes)});
+}
 
 // The generation that a file holds now; 0 when it holds no batch.
 absl::StatusOr<uint64_t> JournalOverlay::GenerationOf(size_t file) {
@@ -21,6 +29,7 @@ absl::StatusOr<uint64_t> JournalOverlay::GenerationOf(size_t file) {
 }
 
 absl::Status JournalOverlay::Refresh() {
+  if (!reads_) return absl::OkStatus();
   absl::MutexLock lock(&mutex_);
   // Both first: when the later generation is there, the earlier one is whole.
   std::array<uint64_t, kJournalFiles> generations{};
@@ -41,13 +50,21 @@ absl::Status JournalOverlay::Refresh() {
 }
 
 absl::Status JournalOverlay::ReadOn(size_t file) {
+  JournalPlace place = places_[file];
+  std::vector<std::string> batches;
   while (true) {
-    ABSL_ASSIGN_OR_RETURN(const bool read,
-                          ReadBatch(*files_[file], log_id_, places_[file], batch_));
-    if (!read) return absl::OkStatus();
-    ++batches_;
-    ABSL_RETURN_IF_ERROR(Add(places_[file].generation, batch_));
+    std::string batch;
+    ABSL_ASSIGN_OR_RETURN(const bool read, ReadBatch(*files_[file], log_id_, place, batch));
+    if (!read) break;
+    batches.push_back(std::move(batch));
   }
+  if (batches.empty()) return absl::OkStatus();
+  places_[file] = place;
+  batches_ += batches.size();
+  for (const std::string& batch : batches) {
+    ABSL_RETURN_IF_ERROR(Add(place.generation, batch));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status JournalOverlay::Add(uint64_t generation, std::string_view entries) {

@@ -20,7 +20,16 @@ namespace buurtlog::eventlog {
 // Thread-safe.
 class JournalOverlay {
  public:
+  // An entry that comes behind those of log.db.
+  struct Taken {
+    Partition partition = 0;
+    Sequence sequence = 0;
+    std::string bytes;
+  };
+
   JournalOverlay(SqliteLogOptions options, const LogIdentity& identity);
+  // Of a journal that nobody writes to: has these, and does not read.
+  JournalOverlay(const LogIdentity& identity, std::vector<Taken> taken);
 
   // Reads on. Whatever is in neither the journal nor log.db when this returns was written later;
   // so it is called before log.db is read. UNAVAILABLE when a file cannot be read.
@@ -50,12 +59,12 @@ class JournalOverlay {
 
   const SqliteLogOptions options_;
   const Uuid log_id_;
+  const bool reads_;
   absl::Mutex mutex_;
   std::array<std::optional<VfsFile>, kJournalFiles> files_ ABSL_GUARDED_BY(mutex_);
   std::array<JournalPlace, kJournalFiles> places_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::deque<Row>> rows_ ABSL_GUARDED_BY(mutex_);
   uint64_t batches_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::string batch_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace buurtlog::eventlog

@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "libs/eventlog/bytes.h"
 #include "libs/eventlog/journal_overlay.h"
+#include "libs/eventlog/journal_recovery.h"
 #include "libs/eventlog/log_mover.h"
 #include "libs/eventlog/testing/sqlite_log_fixture.h"
 
@@ -112,6 +114,112 @@ TEST_F(JournalTest, DamageThatTheHeadFileKnowsOfIsDataLossThatNamesThePlace) {
   const absl::Status status = HeadOf(before).status();
   EXPECT_TRUE(absl::IsDataLoss(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("partition 1, sequence 22: missing"));
+}
+
+TEST_F(JournalTest, ADamagedBatchBeforeAWholeOneIsDataLossThatNamesThePlace) {
+  FoldState state = CreateAndFill(20);
+  const FoldState before = state;
+  Fill(1, state, 5);
+  Fill(1, state, 5);
+  const std::string bytes = Load(Path("journal-0"));
+  const size_t batch = bytes.find(Body(1, 23));
+  // In a body, in the header's length, and where the batch begins.
+  const size_t begin = bytes.rfind("BLJ1", batch);
+  for (const size_t offset : {batch, begin + 10, begin}) {
+    const SqliteLogOptions copy = Copy(absl::StrCat("copy-", offset));
+    Flip(absl::StrCat(copy.folder, "/journal-0"), offset);
+    const absl::Status status = HeadOf(copy).status();
+    EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr(absl::StrCat("partition 1, sequence ", before.next, ": batch 2 of ")));
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr(absl::StrCat("journal-0 is damaged at byte ", begin)));
+  }
+}
+
+TEST_F(JournalTest, ADamagedFirstBatchBeforeAWholeOneIsDataLossToo) {
+  FoldState state = CreateAndFill(20);
+  Fill(1, state, 5);
+  const SqliteLogOptions copy = Copy("copy");
+  Flip(absl::StrCat(copy.folder, "/journal-0"), 0);
+  EXPECT_TRUE(absl::IsDataLoss(HeadOf(copy).status()));
+}
+
+TEST_F(JournalTest, WhatIsLeftFromBeforeAFileWasUsedAgainIsNoDamage) {
+  FoldState state = CreateAndFill(20);
+  Fill(1, state, 5);
+  scheduler_.RunFor(2 * kMoveDelay);  // all of it comes into log.db
+  const SqliteLogOptions copy = Copy("copy");
+  // As the first batch over it leaves the file that is torn before it is synced.
+  Flip(absl::StrCat(copy.folder, "/journal-0"), 50);
+  EXPECT_EQ(HeadOf(copy)->head_hash, state.head_hash);
+}
+
+TEST_F(JournalTest, ADamagedBatchIsAcceptedWithAllThatFollowsFromWhatIsThere) {
+  FoldState state = CreateAndFill(20);
+  const FoldState before = state;
+  FoldState other = *Begin(2);
+  Fill(1, state, 5);
+  Fill(1, state, 5);
+  Fill(2, other, 3);
+  SqliteLogOptions copy = Copy("copy");
+  const std::string path = absl::StrCat(copy.folder, "/journal-0");
+  Flip(path, Load(path).find(Body(1, 23)));
+  EXPECT_TRUE(absl::IsDataLoss(HeadOf(copy).status()));
+  EXPECT_THAT(*NewestInJournal(copy, identity_, files_),
+              ElementsAre(0, state.next - 1, other.next - 1, 0));
+  copy.accept_shortened = true;
+  {
+    auto reader = SqliteEventLog::OpenReader(copy, files_, scheduler_);
+    ASSERT_EQ(reader.status(), absl::OkStatus());
+    EXPECT_EQ((*reader)->Head(1)->head_hash, before.head_hash);
+    EXPECT_EQ((*reader)->Head(2)->head_hash, other.head_hash);
+    FoldState at = Start(2);
+    EXPECT_EQ(ReadOn(**reader, 2, at), absl::OkStatus());
+    EXPECT_EQ(at.head_hash, other.head_hash);
+  }
+  EXPECT_EQ(HeadOf(copy)->head_hash, before.head_hash);
+  copy.accept_shortened = false;
+  auto log = SqliteEventLog::Open(copy, files_, scheduler_);
+  ASSERT_EQ(log.status(), absl::OkStatus());
+  EXPECT_EQ((*log)->Head(1)->head_hash, before.head_hash);
+  EXPECT_EQ((*log)->Head(2)->head_hash, other.head_hash);
+}
+
+TEST_F(JournalTest, AGapBeforeTheJournalIsDataLossUntilItIsAccepted) {
+  FoldState state = CreateAndFill(20);
+  log_.reset();
+  ASSERT_EQ(Open(), absl::OkStatus());
+  Fill(1, state, 5);
+  SqliteLogOptions copy = Copy("copy");
+  {
+    auto connection = sqlite::Connection::Open(absl::StrCat(copy.folder, "/log.db"));
+    ASSERT_EQ(connection.status(), absl::OkStatus());
+    ASSERT_EQ(connection->Execute("DELETE FROM entry_1 WHERE sequence > 11"), absl::OkStatus());
+  }
+  const absl::Status status = HeadOf(copy).status();
+  EXPECT_TRUE(absl::IsDataLoss(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("partition 1, sequence 12: missing"));
+  copy.accept_shortened = true;
+  EXPECT_EQ((*NewestInJournal(copy, identity_, files_))[1], state.next - 1);
+  EXPECT_EQ((*SqliteEventLog::OpenReader(copy, files_, scheduler_).value()->Head(1)).next, 12u);
+  EXPECT_EQ(HeadOf(copy)->next, 12u);
+  copy.accept_shortened = false;
+  EXPECT_EQ(HeadOf(copy)->next, 12u);
+}
+
+TEST_F(JournalTest, ABatchThatHasNotAsManyEntriesAsItSaysIsDataLoss) {
+  CreateAndFill(20);
+  const SqliteLogOptions copy = Copy("copy");
+  const std::string path = absl::StrCat(copy.folder, "/journal-0");
+  std::string bytes = Load(path);
+  const size_t size = kBatchHeaderBytes + eventlog::Load<uint32_t>(bytes.data() + 8);
+  Store<uint32_t>(bytes.data() + 12, eventlog::Load<uint32_t>(bytes.data() + 12) + 1);
+  Store<uint32_t>(bytes.data() + 4, Crc32(0, std::string_view(bytes).substr(8, size - 8)));
+  Save(path, bytes);
+  const absl::Status status = HeadOf(copy).status();
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("has 1 entries and says 2"));
 }
 
 TEST_F(JournalTest, AMissingFileIsDataLossThatNamesIt) {

@@ -196,7 +196,12 @@ absl::StatusOr<std::unique_ptr<LogReader>> SqliteEventLog::OpenReader(
     const SqliteLogOptions& options, Files& files, Scheduler& scheduler) {
   ABSL_ASSIGN_OR_RETURN(LogIdentity identity, ReadIdentityFile(files, options.folder));
   ABSL_RETURN_IF_ERROR(CheckJournalFiles(options, files));
-  auto overlay = std::make_unique<JournalOverlay>(options, identity);
+  std::unique_ptr<JournalOverlay> overlay;
+  if (options.accept_shortened) {
+    ABSL_ASSIGN_OR_RETURN(overlay, OverlayOfRecovery(options, identity));
+  } else {
+    overlay = std::make_unique<JournalOverlay>(options, identity);
+  }
   auto file = std::make_unique<LogFileReader>(std::move(identity), options, std::move(overlay));
   ABSL_ASSIGN_OR_RETURN(std::vector<FoldState> heads, VerifyTails(*file, files, options));
   return std::unique_ptr<LogReader>(

@@ -34,6 +34,7 @@ absl::StatusOr<CheckpointVector> CheckpointsOf(const std::string& path,
                                                const std::string& service) {
   ABSL_RETURN_IF_ERROR(CheckBeforeOpening(SystemFiles(), path));
   sqlite::OpenOptions options = FollowerOptions();
+  options.read_only = true;
   options.create = false;
   ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, sqlite::Connection::Open(path, options));
   if (absl::EndsWith(path, "/state.db")) return StoreCheckpoints(file, service);

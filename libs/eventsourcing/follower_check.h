@@ -16,7 +16,7 @@ struct FollowerAhead {
 };
 
 // Looks at the state store, the read models and the processes in the folder of a service. `logs`
-// are all that they follow. A file that cannot be read counts too.
+// are all that they follow. A file that cannot be read counts too. Reads only.
 absl::StatusOr<std::vector<FollowerAhead>> FollowersAhead(
     const std::string& service_folder, const std::string& service,
     const std::vector<eventlog::LogReader*>& logs);

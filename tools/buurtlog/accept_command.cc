@@ -12,7 +12,9 @@
 #include "libs/base/scheduler.h"
 #include "libs/base/status_macros.h"
 #include "libs/eventlog/head_file.h"
+#include "libs/eventlog/identity_file.h"
 #include "libs/eventlog/journal.h"
+#include "libs/eventlog/journal_recovery.h"
 #include "libs/eventlog/sqlite_event_log.h"
 #include "libs/eventsourcing/follower_check.h"
 #include "tools/buurtlog/catalogue.h"
@@ -58,10 +60,24 @@ struct Lost {
   nlohmann::json json;
 };
 
-// What the head file knows and the log does not hold.
-absl::StatusOr<std::vector<Lost>> LostOf(LogReader& log, const std::string& folder) {
+// What the head file or a batch of the journal knows, as they were before the log was opened, and
+// the log does not hold.
+absl::StatusOr<std::vector<Lost>> LostOf(LogReader& log, const std::string& folder,
+                                         const std::vector<eventlog::Sequence>& in_journal) {
   const std::string& service = log.identity().service;
   std::vector<Lost> lost;
+  for (Partition p = 0; p < in_journal.size(); ++p) {
+    ABSL_ASSIGN_OR_RETURN(const eventlog::FoldState head, log.Head(p));
+    const eventlog::Sequence end = head.next - 1;
+    if (in_journal[p] <= end) continue;
+    lost.push_back(
+        {absl::StrCat(service, ": partition ", p, " ends at ", end, "; the journal goes to ",
+                      in_journal[p], ", and what stands before that is missing or damaged"),
+         {{"service", service},
+          {"partition", p},
+          {"ends_at", end},
+          {"journal_goes_to", in_journal[p]}}});
+  }
   const auto known = eventlog::ReadHeadFile(SystemFiles(), folder, log.identity());
   if (!known.ok()) {
     lost.push_back(
@@ -94,6 +110,13 @@ std::vector<std::string> MissingJournals(const std::string& folder) {
   return missing;
 }
 
+absl::StatusOr<std::vector<eventlog::Sequence>> InJournal(const eventlog::SqliteLogOptions& options,
+                                                          const std::string& service) {
+  auto identity = eventlog::ReadIdentityFile(SystemFiles(), options.folder);
+  if (!identity.ok()) return About(absl::StrCat("log of ", service), identity.status());
+  return eventlog::NewestInJournal(options, *identity, SystemFiles());
+}
+
 absl::Status Accept(CommandLine& line, const Output& output, bool accept) {
   const std::unique_ptr<Scheduler> scheduler = NewThreadPoolScheduler();
   std::vector<std::unique_ptr<LogReader>> logs;
@@ -109,13 +132,15 @@ absl::Status Accept(CommandLine& line, const Output& output, bool accept) {
     }
     // Without it a log cannot be read, only opened for writing.
     if (!missing.empty() && !accept) continue;
+    ABSL_ASSIGN_OR_RETURN(const std::vector<eventlog::Sequence> in_journal,
+                          InJournal(options, entry.service));
     auto log = Open(options, accept, *scheduler);
     if (!log.ok()) return About(absl::StrCat("log of ", entry.service), log.status());
     if (absl::Status whole = ReadWhole(**log); !whole.ok()) {
       return About(absl::StrCat("log of ", entry.service, ", which is damaged before its end"),
                    whole);
     }
-    ABSL_ASSIGN_OR_RETURN(const std::vector<Lost> lost, LostOf(**log, options.folder));
+    ABSL_ASSIGN_OR_RETURN(const std::vector<Lost> lost, LostOf(**log, options.folder, in_journal));
     for (const Lost& one : lost) {
       ++found;
       output.Line(absl::StrCat("  ", one.what));
