@@ -273,6 +273,8 @@ absl::Status Journal::WriteBatch() {
   }
   if (status.ok()) status = file.Sync();
   if (status.ok()) return status;
+  // Readers beside us would believe it, and the machine may tell them that it is on the disk.
+  file.Write(offset_, std::string(kBatchHeaderBytes, '\0')).IgnoreError();
   return absl::UnavailableError(absl::StrCat("unknown whether it was stored: ", status.message()));
 }
 

@@ -59,12 +59,24 @@ absl::Status JournalOverlay::ReadOn(size_t file) {
     batches.push_back(std::move(batch));
   }
   if (batches.empty()) return absl::OkStatus();
+  ABSL_RETURN_IF_ERROR(SyncBefore(file));
   places_[file] = place;
   batches_ += batches.size();
   for (const std::string& batch : batches) {
     ABSL_RETURN_IF_ERROR(Add(place.generation, batch));
   }
   return absl::OkStatus();
+}
+
+// Before anybody sees what was read of the file.
+absl::Status JournalOverlay::SyncBefore(size_t file) {
+  const uint64_t generation = places_[file].generation;
+  if (doubtful_[file] == generation) {
+    return absl::UnavailableError("a file of the journal could not be synced");
+  }
+  absl::Status synced = files_[file]->Sync();
+  if (!synced.ok()) doubtful_[file] = generation;
+  return synced;
 }
 
 absl::Status JournalOverlay::Add(uint64_t generation, std::string_view entries) {

@@ -31,8 +31,10 @@ class JournalOverlay {
   // Of a journal that nobody writes to: has these, and does not read.
   JournalOverlay(const LogIdentity& identity, std::vector<Taken> taken);
 
-  // Reads on. Whatever is in neither the journal nor log.db when this returns was written later;
-  // so it is called before log.db is read. UNAVAILABLE when a file cannot be read.
+  // Reads on, and waits for the disk to have what it found: the writer's sync may be under way.
+  // Whatever is in neither the journal nor log.db when this returns was written later; so it is
+  // called before log.db is read. UNAVAILABLE when a file cannot be read or synced; in the latter
+  // case until the file is used again, as another sync would prove nothing.
   absl::Status Refresh();
   // Batches read so far: another number means that there are new entries.
   uint64_t batches();
@@ -53,6 +55,7 @@ class JournalOverlay {
 
   absl::StatusOr<uint64_t> GenerationOf(size_t file) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status ReadOn(size_t file) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status SyncBefore(size_t file) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Add(uint64_t generation, std::string_view entries)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Forget(uint64_t generation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -65,6 +68,8 @@ class JournalOverlay {
   std::array<JournalPlace, kJournalFiles> places_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::deque<Row>> rows_ ABSL_GUARDED_BY(mutex_);
   uint64_t batches_ ABSL_GUARDED_BY(mutex_) = 0;
+  // A generation of each file of which a sync failed.
+  std::array<uint64_t, kJournalFiles> doubtful_ ABSL_GUARDED_BY(mutex_){};
 };
 
 }  // namespace buurtlog::eventlog

@@ -92,6 +92,42 @@ TEST_F(SqliteDiskFaultTest, NobodySeesWhatIsNotKnownToBeDurable) {
   EXPECT_TRUE(absl::IsOutOfRange(log_->Seek(1, state.next).status()));
 }
 
+TEST_F(SqliteDiskFaultTest, AReaderBesideTheWriterSeesNothingThatIsNotKnownToBeDurable) {
+  FoldState state = CreateAndFill(3);
+  scheduler_.RunFor(absl::Seconds(1));
+  auto reader = SqliteEventLog::OpenReader(options_, files_, scheduler_);
+  ASSERT_EQ(reader.status(), absl::OkStatus());
+  FoldState ahead = state;
+  vfs_.FailSyncs(1);
+  EXPECT_TRUE(absl::IsUnavailable(Append(1, state.epoch, MakeEntries(ahead, 1, 1))));
+  FoldState at = Start(1);
+  EXPECT_EQ(ReadOn(**reader, 1, at), absl::OkStatus());
+  EXPECT_EQ(at, state);
+  // Settling it fails too, on its way into the database.
+  vfs_.FailSyncs(1);
+  EXPECT_TRUE(absl::IsUnavailable(Append(1, state.epoch, MakeEntries(ahead, 1, 1))));
+  EXPECT_EQ(ReadOn(**reader, 1, at), absl::OkStatus());
+  EXPECT_EQ(at, state);
+  ASSERT_EQ(Begin(1).status(), absl::OkStatus());
+  EXPECT_EQ(ReadOn(**reader, 1, at), absl::OkStatus());
+  EXPECT_EQ(at.next, log_->Head(1)->next);
+}
+
+TEST_F(SqliteDiskFaultTest, AReaderWaitsForTheDiskBeforeItShowsWhatTheJournalHas) {
+  FoldState state = CreateAndFill(3);
+  scheduler_.RunFor(absl::Seconds(1));
+  const FoldState before = state;
+  auto reader = SqliteEventLog::OpenReader(options_, files_, scheduler_);
+  ASSERT_EQ(reader.status(), absl::OkStatus());
+  Fill(1, state, 1);
+  vfs_.FailSyncs(1);
+  FoldState at = before;
+  EXPECT_TRUE(absl::IsUnavailable(ReadOn(**reader, 1, at)));
+  // Another sync would prove nothing.
+  EXPECT_TRUE(absl::IsUnavailable(ReadOn(**reader, 1, at)));
+  EXPECT_EQ(at, before);
+}
+
 using SqliteKilledWriterTest = SqliteEventLogTest;
 
 // One answered append, as the writing process tells it.
