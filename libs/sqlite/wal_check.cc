@@ -54,6 +54,7 @@ absl::Status CheckWal(std::string_view wal) {
   }
   const size_t size = kFrameHeaderBytes + page;
   bool verifies = true;
+  size_t first_bad = 0;
   for (size_t at = kHeaderBytes; at + size <= wal.size(); at += size) {
     const std::string_view frame = wal.substr(at, size);
     // Frames from before the log began anew have both of its random numbers from then.
@@ -64,9 +65,13 @@ absl::Status CheckWal(std::string_view wal) {
       sum.Add(frame.substr(kFrameHeaderBytes), big);
       verifies = first_salt && second_salt && Number(frame, 0) != 0 && sum.Is(frame, 16);
     }
-    if (!verifies && (first_salt || second_salt)) {
-      return absl::DataLossError(absl::StrCat("frame ", (at - kHeaderBytes) / size + 1,
-                                              " of the write-ahead log is not intact"));
+    if (!verifies && first_bad == 0) first_bad = (at - kHeaderBytes) / size + 1;
+    // Frames without a commit behind them are of a transaction that was larger than the cache, and
+    // was killed or rolled back.
+    const bool commits = Number(frame, 4) != 0;
+    if (!verifies && commits && (first_salt || second_salt)) {
+      return absl::DataLossError(
+          absl::StrCat("frame ", first_bad, " of the write-ahead log is not intact"));
     }
   }
   return absl::OkStatus();

@@ -9,10 +9,12 @@
 
 namespace buurtlog::sqlite {
 
-// `wal` is the whole file. OK when all of it verifies, or all up to a place behind which nothing of
-// this log stands. DATA_LOSS when frames of it stand behind one that does not verify, or when its
-// header does not. A file that lost its end looks like a crash. For files that can be made anew:
-// where a machine lost power without syncing, good frames may stand behind bad ones too.
+// `wal` is the whole file. OK when all of it verifies, or all up to a place behind which no commit
+// of this log stands. DATA_LOSS when one stands behind a frame that does not verify, or in it, or
+// when the header does not. A file that lost its end looks like a crash. For files that can be made
+// anew: where a machine lost power without syncing, good frames may stand behind bad ones too, and
+// a process that was killed in the middle of a frame, in a log that had begun anew over an older
+// one, or while SQLite wrote the checksums of a transaction larger than its cache, leaves the same.
 absl::Status CheckWal(std::string_view wal);
 
 }  // namespace buurtlog::sqlite

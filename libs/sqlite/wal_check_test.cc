@@ -77,5 +77,42 @@ TEST(WalCheckTest, WhatStandsBehindFromBeforeItBeganAnewIsNoDamage) {
   EXPECT_TRUE(absl::IsDataLoss(CheckWal(damaged)));
 }
 
+// As far as its pages have come into the WAL; `end` ends it.
+std::string WalOfALargeTransaction(const char* end) {
+  const std::string folder = absl::StrCat(
+      ::testing::TempDir(), "wal-", IdGenerator(SystemClock(), SystemRandom()).New().ToString());
+  std::filesystem::create_directory(folder);
+  Connection file = Connection::Open(folder + "/test.db").value();
+  EXPECT_TRUE(file.Execute("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;"
+                           "PRAGMA cache_size=10; CREATE TABLE t (k INTEGER PRIMARY KEY, v);"
+                           "BEGIN")
+                  .ok());
+  for (int64_t key = 0; key < 3'000; ++key) {
+    // Back and forth, so that pages that have come into the WAL are written there again.
+    EXPECT_TRUE(file.Cached("INSERT INTO t VALUES (?, zeroblob(200))")
+                    .Bind(1, (key % 30) * 100 + key / 30)
+                    .Run()
+                    .ok());
+  }
+  EXPECT_TRUE(file.Execute(end).ok());
+  std::ifstream in(folder + "/test.db-wal", std::ios::binary);
+  std::stringstream bytes;
+  bytes << in.rdbuf();
+  std::filesystem::remove_all(folder);
+  return bytes.str();
+}
+
+TEST(WalCheckTest, ATransactionLargerThanTheCacheThatDidNotEndIsNoDamage) {
+  for (const char* end : {"SELECT 1", "ROLLBACK", "ROLLBACK; INSERT INTO t VALUES (1, NULL)"}) {
+    const std::string wal = WalOfALargeTransaction(end);
+    ASSERT_GT(wal.size(), 32 + 20 * kFrameBytes) << end;
+    EXPECT_EQ(CheckWal(wal), absl::OkStatus()) << end;
+  }
+  std::string damaged = WalOfALargeTransaction("COMMIT");
+  EXPECT_EQ(CheckWal(damaged), absl::OkStatus());
+  damaged[32 + 7 * kFrameBytes + 100] ^= 1;
+  EXPECT_TRUE(absl::IsDataLoss(CheckWal(damaged)));
+}
+
 }  // namespace
 }  // namespace buurtlog::sqlite
