@@ -46,7 +46,7 @@ void LogMover::MoveTask() {
   }
   absl::MutexLock lock(&mutex_);
   trouble_ = moved.status();
-  if (waiting_.empty()) return;
+  if (waiting_.empty() && moved.ok()) return;
   const bool much = waiting_bytes_ >= kMoveAtOnceBytes;
   PostMove(!moved.ok() ? kMoveRetryDelay : much ? absl::ZeroDuration() : kMoveDelay);
 }
@@ -62,7 +62,10 @@ absl::StatusOr<bool> LogMover::MoveSome() {
       entries.push_back(waiting.entry);
     }
   }
-  if (entries.empty()) return false;
+  if (entries.empty()) {
+    ABSL_RETURN_IF_ERROR(Release());  // which may have failed before
+    return false;
+  }
   const size_t count = entries.size();
   ABSL_RETURN_IF_ERROR(Insert(std::move(entries), /*synced=*/false));
   {

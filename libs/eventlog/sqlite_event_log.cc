@@ -56,7 +56,7 @@ std::vector<KnownHead> KnownHeads(const std::vector<FoldState>& states) {
   return heads;
 }
 
-// Writes the head file: a period after a change, and at the end.
+// Writes the head file: a period after a change or an attempt that failed, and at the end.
 class HeadKeeper {
  public:
   HeadKeeper(Files& files, Scheduler& scheduler, const SqliteLogOptions& options,
@@ -80,7 +80,7 @@ class HeadKeeper {
     armed_ = true;
     queue_->PostAfter(options_.head_file_period, [this] {
       Disarm();
-      Write();
+      if (!Write()) Changed();
     });
   }
 
@@ -90,11 +90,13 @@ class HeadKeeper {
     armed_ = false;
   }
 
-  void Write() {
+  // False when it could not be written; the older one that is there is a right one too.
+  bool Write() {
     std::vector<KnownHead> heads = KnownHeads(tail_.Heads());
-    if (heads == written_) return;
-    // An older head file is a right one too, and the next change brings the next attempt.
-    if (WriteHeadFile(files_, options_.folder, identity_, heads).ok()) written_ = std::move(heads);
+    if (heads == written_) return true;
+    if (!WriteHeadFile(files_, options_.folder, identity_, heads).ok()) return false;
+    written_ = std::move(heads);
+    return true;
   }
 
   Files& files_;
@@ -132,6 +134,7 @@ class SqliteEventLog::Impl {
   LogFileReader& file() { return *file_; }
   Watchers& watchers() { return watchers_; }
   SqliteLogFlusher& flusher() { return flusher_; }
+  absl::Status health() { return mover_.trouble(); }
 
  private:
   // Destroyed from the last to the first: the flusher finishes and has all moved, the heads are
@@ -261,6 +264,13 @@ void SqliteEventLog::BeginEpoch(Partition partition, std::string owner,
 void SqliteEventLog::Append(Partition partition, Epoch epoch, std::vector<std::string> entries,
                             absl::AnyInvocable<void(absl::Status)> done) {
   impl_->flusher().Append(partition, epoch, std::move(entries), std::move(done));
+}
+
+absl::Status SqliteEventLog::health() const {
+  absl::Status trouble = impl_->health();
+  if (trouble.ok()) return trouble;
+  return absl::Status(trouble.code(),
+                      absl::StrCat("the journal cannot be moved into log.db: ", trouble.message()));
 }
 
 void SqliteEventLog::OnFlush(absl::AnyInvocable<void(const FlushStats&)> observer) {

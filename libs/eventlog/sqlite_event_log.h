@@ -83,6 +83,10 @@ class SqliteEventLog final : public EventLog {
   void Append(Partition partition, Epoch epoch, std::vector<std::string> entries,
               absl::AnyInvocable<void(absl::Status)> done) override;
 
+  // Why what is in the journal could not be brought into log.db when that was last tried; it is
+  // tried again. Appends go on for as long as the journal has room.
+  absl::Status health() const;
+
   // Called after each flush, from the flusher. Set before the first append.
   void OnFlush(absl::AnyInvocable<void(const FlushStats&)> observer);
 

@@ -92,6 +92,19 @@ TEST_F(SqliteDiskFaultTest, NobodySeesWhatIsNotKnownToBeDurable) {
   EXPECT_TRUE(absl::IsOutOfRange(log_->Seek(1, state.next).status()));
 }
 
+TEST_F(SqliteDiskFaultTest, WhatCannotBeBroughtIntoTheDatabaseIsTold) {
+  FoldState state = CreateAndFill(3);
+  scheduler_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(log_->health(), absl::OkStatus());
+  Fill(1, state, 200);
+  vfs_.SetRoom(0);
+  scheduler_.RunFor(absl::Seconds(1));
+  EXPECT_TRUE(absl::IsResourceExhausted(log_->health())) << log_->health();
+  vfs_.SetRoom(1 << 30);
+  scheduler_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(log_->health(), absl::OkStatus());
+}
+
 TEST_F(SqliteDiskFaultTest, AReaderBesideTheWriterSeesNothingThatIsNotKnownToBeDurable) {
   FoldState state = CreateAndFill(3);
   scheduler_.RunFor(absl::Seconds(1));

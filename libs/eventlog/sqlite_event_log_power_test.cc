@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "libs/eventlog/head_file.h"
+#include "libs/eventlog/log_mover.h"
 #include "libs/eventlog/testing/sqlite_log_fixture.h"
 #include "libs/sqlite/testing/simulated_disk.h"
 
@@ -56,6 +58,13 @@ class LogOnDisk {
 
   // What was of unknown outcome is there, for a log that has settled it.
   void TakeOn() { state_ = *log_->Head(1); }
+
+  // Of partition 1, in the head file.
+  Sequence KnownSequence() {
+    const auto heads = ReadHeadFile(disk_.files(), options_.folder, identity_);
+    EXPECT_EQ(heads.status(), absl::OkStatus());
+    return heads.ok() ? (*heads)[1].sequence : 0;
+  }
 
   void Crash(AfterCrash after) {
     disk_.Crash();
@@ -117,6 +126,27 @@ TEST(SqliteLogPowerTest, ASyncOfTheWalThatFailedIsNotBelievedWhenItIsTriedAgain)
     ASSERT_EQ(last.status(), absl::OkStatus()) << seed;
     EXPECT_EQ(*last, log.acknowledged()) << seed;
   }
+}
+
+TEST(SqliteLogPowerTest, ASyncThatFailedWhileMovingIsToldAndTriedAgainWithoutAnotherAppend) {
+  LogOnDisk log(1);
+  ASSERT_EQ(log.Append(3), absl::OkStatus());
+  log.disk().FailSyncs(1);
+  log.scheduler().RunFor(kMoveDelay);
+  EXPECT_TRUE(absl::IsUnavailable(log.log().health())) << log.log().health();
+  log.scheduler().RunFor(2 * kMoveRetryDelay);
+  EXPECT_EQ(log.log().health(), absl::OkStatus());
+}
+
+TEST(SqliteLogPowerTest, AHeadFileThatCouldNotBeWrittenIsTriedAgainWithoutAnotherAppend) {
+  LogOnDisk log(1);
+  ASSERT_EQ(log.Append(3), absl::OkStatus());
+  log.disk().SetRoom(0);
+  log.scheduler().RunFor(absl::Seconds(3));
+  EXPECT_EQ(log.KnownSequence(), 0u);
+  log.disk().SetRoom(INT64_MAX);
+  log.scheduler().RunFor(absl::Seconds(3));
+  EXPECT_EQ(log.KnownSequence(), log.acknowledged());
 }
 
 }  // namespace

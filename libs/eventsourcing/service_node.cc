@@ -209,6 +209,7 @@ void ServiceNode::Stop() {
 
 absl::Status ServiceNode::Ready() const {
   if (!impl_->executor_ready) return absl::UnavailableError("the executor has not caught up");
+  if (absl::Status health = impl_->log->health(); !health.ok()) return About("log", health);
   if (absl::Status health = impl_->executor->health(); !health.ok())
     return About("executor", health);
   if (absl::Status health = impl_->store->health(); !health.ok())

@@ -69,7 +69,8 @@ class ServiceNode {
   // process are stopped before the first is destroyed. Their pointers are gone afterwards. Commands
   // still work.
   void Stop();
-  // Executor ready, read models and processes caught up and healthy. Names what is not.
+  // Executor ready, log and state store well, read models and processes caught up and well. Names
+  // what is not.
   absl::Status Ready() const;
   const std::vector<ProjectionRunner*>& read_models() const;
   const std::vector<ProcessRunner*>& processes() const;
