@@ -43,8 +43,8 @@ absl::Status CheckTables(sqlite::Connection& file) {
 
 }  // namespace
 
-void MarkDamaged(Files& files, const std::string& path) {
-  files.WriteAtomically(path + kDamagedSuffix, "1").IgnoreError();
+absl::Status MarkDamaged(Files& files, const std::string& path) {
+  return files.WriteAtomically(path + kDamagedSuffix, "1");
 }
 
 bool IsMarkedDamaged(Files& files, const std::string& path) {

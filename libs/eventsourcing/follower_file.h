@@ -35,8 +35,8 @@ absl::StatusOr<sqlite::Connection> OpenForWriting(Files& files, const std::strin
 // Read-only, also while another connection replaces the file. NOT_FOUND when there is none.
 absl::StatusOr<sqlite::Connection> OpenForReading(Files& files, const std::string& path);
 // A file that was found damaged, for whoever opens it next: OpenForWriting gives DATA_LOSS until it
-// is removed.
-void MarkDamaged(Files& files, const std::string& path);
+// is removed. When that could not be written down, it is for the caller to try again.
+absl::Status MarkDamaged(Files& files, const std::string& path);
 bool IsMarkedDamaged(Files& files, const std::string& path);
 // The options of everybody who opens such a file: its pages have checksums.
 sqlite::OpenOptions FollowerOptions();

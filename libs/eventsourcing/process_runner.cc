@@ -98,6 +98,7 @@ class ProcessRunner::Impl {
                                                    log::v1::Record& record);
   std::shared_ptr<RecordRun> NewRun(std::unique_ptr<log::v1::Record> record,
                                     std::vector<DecodedEvent> events, std::function<void()> resume);
+  void Mark();
   void SetHealth(absl::Status status) ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
     health_ = std::move(status);
@@ -310,8 +311,16 @@ absl::Status ProcessRunner::Impl::StoreProgress(size_t lane) {
 
 // A file that turns out damaged is thrown away at the next start.
 absl::Status ProcessRunner::Impl::Noticed(absl::Status status) {
-  if (absl::IsDataLoss(status)) MarkDamaged(parts_.files, path_);
+  if (absl::IsDataLoss(status)) Mark();
   return status;
+}
+
+// Tried until it is written down.
+void ProcessRunner::Impl::Mark() {
+  if (MarkDamaged(parts_.files, path_).ok()) return;
+  queue_->PostAfter(FollowAgainAfter(++failures_), [this] {
+    if (!IsMarkedDamaged(parts_.files, path_)) Mark();
+  });
 }
 
 // The partition begins again at its checkpoint, later; what was answered is repeated under the same

@@ -135,6 +135,9 @@ void ProjectionRunner::Impl::EndRebuild(absl::Status status) {
   }
   // The live file goes on as it was.
   if (parts_.files.Exists(path_)) RemoveDatabase(parts_.files, RebuildPath(path_)).IgnoreError();
+  // Unless it is damaged.
+  const bool passes = absl::IsUnavailable(status) || absl::IsResourceExhausted(status);
+  if (passes && folded_anew_ && stopped_) FoldAnewLater(status);
   rebuilding.told.Last(status);
 }
 

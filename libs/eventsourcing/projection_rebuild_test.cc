@@ -215,6 +215,33 @@ TEST_F(ProjectionRebuildTest, ADamagedPageIsShownToNobodyAndTheFileIsFoldedAnew)
   }
 }
 
+TEST_F(ProjectionRebuildTest, ADamagedFileThatFindsTheDiskFullIsFoldedAnewWhenThereIsRoom) {
+  for (int i = 0; i < 20; ++i) {
+    visits_.Add(0, absl::StrCat("s", i), {TextEvent(std::string(3000, 'x'))});
+  }
+  OpenAndFollow();
+  const Digests right = DigestsOf(*runner_);
+  runner_.reset();
+  {
+    std::fstream file(FilePath(), std::ios::in | std::ios::out | std::ios::binary);
+    const auto pages = std::filesystem::file_size(FilePath()) / 4096;
+    file.seekp(static_cast<std::streamoff>((pages - 1) * 4096 + 2000));
+    file.put('\x5a');
+  }
+  OpenAndFollow();
+  ASSERT_EQ(runner_->discarded(), "");
+  behaviour_.pages_max = 1;
+  const absl::Status read = runner_->Read(
+      [&](sqlite::Connection& rows) { return DigestOf(rows, runner_->spec()).status(); });
+  EXPECT_TRUE(absl::IsDataLoss(read)) << read;
+  scheduler_.RunUntilIdle();
+  EXPECT_TRUE(absl::IsDataLoss(runner_->health())) << runner_->health();
+  behaviour_.pages_max = 0;
+  scheduler_.RunFor(absl::Minutes(1));
+  EXPECT_TRUE(runner_->health().ok()) << runner_->health();
+  EXPECT_EQ(DigestsOf(*runner_), right);
+}
+
 TEST_F(ProjectionRebuildTest, AFileWithADamagedWalIsThrownAwayAndFoldedAnew) {
   visits_.Add(0, "a", {NumberEvent(1)});
   OpenAndFollow();

@@ -180,16 +180,28 @@ void ProjectionRunner::Impl::Pump() {
   if (step.file_is_damaged) FoldAnew();
 }
 
-// The log has all that a damaged file held. What is damaged is shown to nobody meanwhile, and what
-// cannot be done now is done at the next start.
+// The log has all that a damaged file held. What is damaged is shown to nobody meanwhile.
 void ProjectionRunner::Impl::FoldAnew() {
   if (std::exchange(folded_anew_, true)) return;
   stopped_ = true;
+  TryToFoldAnew();
+}
+
+void ProjectionRunner::Impl::TryToFoldAnew() {
+  if (!stopped_) return;  // a rebuild has mended it
   SetHealth(absl::DataLossError("the file is damaged, and is being folded anew"));
-  MarkDamaged(parts_.files, path_);
-  if (!rebuilding_.has_value()) {
-    BeginRebuild(RebuildTold(nullptr));
-  }
+  // Without the mark, a start that comes before the end would find the damage anew.
+  const absl::Status marked = MarkDamaged(parts_.files, path_);
+  if (!marked.ok()) return FoldAnewLater(marked);
+  if (rebuilding_.has_value()) return;
+  BeginRebuild(RebuildTold(nullptr));
+  if (!rebuilding_.has_value()) FoldAnewLater(absl::UnavailableError("it could not be begun"));
+}
+
+void ProjectionRunner::Impl::FoldAnewLater(const absl::Status& why) {
+  SetHealth(absl::DataLossError(
+      absl::StrCat("the file is damaged, and will be folded anew: ", why.message())));
+  queue_->PostAfter(FollowAgainAfter(++failures_), [this] { TryToFoldAnew(); });
 }
 
 absl::Status ProjectionRunner::Impl::Read(

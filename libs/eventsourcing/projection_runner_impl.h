@@ -91,6 +91,8 @@ class ProjectionRunner::Impl {
   void NoteCaughtUp();
   void RemoveOtherVersions();
   void FoldAnew();
+  void TryToFoldAnew();
+  void FoldAnewLater(const absl::Status& why);
   void RefreshHeads();
   void SetHealth(absl::Status status) ABSL_LOCKS_EXCLUDED(mutex_);
   void RetryNext(Retry retry);

@@ -432,9 +432,12 @@ class StateStore::Impl {
     return absl::OkStatus();
   }
 
-  // A file that turns out damaged is thrown away at the next start.
+  // A file that turns out damaged is thrown away at the next start. Each time that it is met, until
+  // it is written down.
   absl::Status Noticed(absl::Status status) {
-    if (absl::IsDataLoss(status) && !damaged_.exchange(true)) MarkDamaged(files_, path_);
+    if (!absl::IsDataLoss(status)) return status;
+    damaged_ = true;
+    if (!marked_.exchange(true) && !MarkDamaged(files_, path_).ok()) marked_ = false;
     return status;
   }
 
@@ -443,6 +446,7 @@ class StateStore::Impl {
   const std::vector<const AggregateType*> types_;
   std::string discarded_;  // changed before anything is asked only
   std::atomic<bool> damaged_ = false;
+  std::atomic<bool> marked_ = false;  // as damaged, for the next start
   std::vector<Overlay> overlays_;
   std::atomic<size_t> waiting_ = 0;
   std::atomic<bool> flush_posted_ = false;
