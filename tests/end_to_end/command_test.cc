@@ -33,6 +33,15 @@ TEST(CommandTest, HelpNamesEveryCommandAndTheExitCodes) {
   }
 }
 
+TEST(CommandTest, AWrongNumberIsToldWithItsOptionAndWhatItTakes) {
+  ProgramResult wrong = Buurtlog({"status", "--wait", "abc"});
+  EXPECT_EQ(wrong.exit_code, 2);
+  EXPECT_THAT(wrong.err, HasSubstr("--wait: 'abc' is not a number from 0 to 86400;"));
+  wrong = Buurtlog({"log", "cat", "visits", "-1"});
+  EXPECT_EQ(wrong.exit_code, 2);
+  EXPECT_THAT(wrong.err, HasSubstr("PARTITION: '-1' is not a whole number from 0 to "));
+}
+
 TEST(CommandTest, BashCompletesCommandsAndOptions) {
   TemporaryFolder folder;
   const std::string script = absl::StrCat(folder.path(), "/completion");

@@ -1,6 +1,8 @@
 // What all subcommands share: options that stand before or behind any of them, and the exit code.
 #pragma once
 
+#include <CLI/CLI.hpp>
+#include <cstdint>
 #include <functional>
 #include <string>
 
@@ -30,5 +32,10 @@ struct CommandLine {
 // CLI::App::callback.
 std::function<void()> Runs(CommandLine& line,
                            std::function<absl::Status(CommandLine&, const Output&)> body);
+
+// What an option takes, said when it is given something else: CLI11's own words name no option for
+// a text that is no number, or the largest number there is.
+CLI::Validator NumberFrom(double least, double most);
+CLI::Validator WholeNumberFrom(uint64_t least, uint64_t most);
 
 }  // namespace buurtlog::command

@@ -18,6 +18,7 @@
 #include "libs/base/status_macros.h"
 #include "tools/buurtlog/accept_command.h"
 #include "tools/buurtlog/catalogue.h"
+#include "tools/region/region_maker.h"
 
 namespace buurtlog::command {
 namespace {
@@ -144,6 +145,11 @@ absl::StatusOr<std::vector<size_t>> Chosen(const std::string& service) {
 }
 
 absl::Status Stat(CommandLine& line, const Output& output) {
+  if (region::IsUnfinished(line.data_folder)) {
+    output.Line(absl::StrCat("  The region in ", line.data_folder,
+                             " was not finished: what follows is a part of one."));
+    output.JsonText(nlohmann::json{{"region", "unfinished"}}.dump());
+  }
   std::unique_ptr<Scheduler> scheduler = NewThreadPoolScheduler();
   ABSL_ASSIGN_OR_RETURN(OpenLogs logs, OpenLogsOf(line.data_folder, *scheduler));
   Table table({"service", "log id", "partitions", "entries", "epochs", "bytes", "bytes/entry"},
@@ -332,7 +338,9 @@ void AddLogCommand(CLI::App& app, CommandLine& line) {
   auto cat_options = std::make_shared<CatOptions>();
   CLI::App* cat = log->add_subcommand("cat", "Entries of one partition, from a place on");
   cat->add_option("SERVICE", cat_options->service, "teams, clients or visits")->required();
-  cat->add_option("PARTITION", cat_options->partition, "Partition, from 0")->required();
+  cat->add_option("PARTITION", cat_options->partition, "Partition, from 0")
+      ->check(WholeNumberFrom(0, eventlog::kPartitionsMax - 1))
+      ->required();
   cat->add_option("--from", cat_options->from, "First sequence, from 1")
       ->check(CLI::Range(Sequence{1}, Sequence{1} << 48))
       ->capture_default_str();

@@ -18,6 +18,8 @@
 namespace buurtlog::command {
 namespace {
 
+constexpr double kWaitSecondsMax = 86'400;
+
 using log::v1::OperationsService;
 
 std::string Speed(double events_per_second, absl::Duration left) {
@@ -228,7 +230,7 @@ void AddOperateCommands(CLI::App& app, CommandLine& line) {
   CLI::App* status = app.add_subcommand(
       "status", "How the services are; exit code 0 when all are ready, 5 when not");
   status->add_option("--wait", *wait, "Wait this many seconds for them to be ready")
-      ->check(CLI::NonNegativeNumber)
+      ->check(NumberFrom(0, kWaitSecondsMax))
       ->capture_default_str();
   status->callback(
       Runs(line, [wait](CommandLine& l, const Output& o) { return Status(l, o, *wait); }));

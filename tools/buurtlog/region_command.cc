@@ -127,6 +127,7 @@ void AddRegionCommand(CLI::App& app, CommandLine& line) {
   region
       ->add_option("--seed", words->seed,
                    "The same seed, teams, years and day make the same region, byte for byte")
+      ->check(WholeNumberFrom(0, INT64_MAX))
       ->capture_default_str();
   region->add_option("--today", words->today,
                      "YYYY-MM-DD, the day the history leads up to; default: today in Amsterdam");

@@ -97,6 +97,10 @@ class Services {
   std::unique_ptr<ServiceNode> visits_;
 };
 
+std::string UnfinishedMark(const std::string& data_folder) {
+  return absl::StrCat(data_folder, "/region.unfinished");
+}
+
 absl::Status CheckOptions(const RegionOptions& options) {
   if (options.teams < 1 || options.teams > kTeamsMax) {
     return absl::InvalidArgumentError(absl::StrCat("teams is 1 to ", kTeamsMax));
@@ -104,13 +108,18 @@ absl::Status CheckOptions(const RegionOptions& options) {
   if (!(options.years > 0) || options.years > kYearsMax) {
     return absl::InvalidArgumentError(absl::StrCat("years is more than 0, to ", kYearsMax));
   }
+  if (IsUnfinished(options.data_folder)) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("the region in ", options.data_folder,
+                     " was not finished; remove the folder to make one there"));
+  }
   if (SystemFiles().Exists(identity::PeopleFile(options.data_folder))) {
     return absl::AlreadyExistsError(absl::StrCat("there is a region in ", options.data_folder));
   }
   if (SystemFiles().Exists(absl::StrCat(options.data_folder, "/teams"))) {
     return absl::AlreadyExistsError(
         absl::StrCat("the logs in ", options.data_folder,
-                     " are not of a complete region; remove the folder to make one there"));
+                     " are not of a region; remove the folder to make one there"));
   }
   return absl::OkStatus();
 }
@@ -135,6 +144,10 @@ absl::Status OneDay(History& history, Services& services, ManualClock& clock, ab
 
 }  // namespace
 
+bool IsUnfinished(const std::string& data_folder) {
+  return SystemFiles().Exists(UnfinishedMark(data_folder));
+}
+
 absl::StatusOr<RegionResult> MakeRegion(const RegionOptions& options) {
   ABSL_RETURN_IF_ERROR(CheckOptions(options));
   const int days = std::max(1, static_cast<int>(options.years * 365));
@@ -145,6 +158,7 @@ absl::StatusOr<RegionResult> MakeRegion(const RegionOptions& options) {
   History history(options, clock, random);
   Services services(options, clock, random);
   ABSL_RETURN_IF_ERROR(SystemFiles().MakeFolder(options.data_folder));
+  ABSL_RETURN_IF_ERROR(SystemFiles().WriteAtomically(UnfinishedMark(options.data_folder), {}));
   ABSL_RETURN_IF_ERROR(services.Open());
   for (absl::CivilDay day = first; day <= last; ++day) {
     ABSL_RETURN_IF_ERROR(OneDay(history, services, clock, day, day == first));
@@ -157,8 +171,8 @@ absl::StatusOr<RegionResult> MakeRegion(const RegionOptions& options) {
     ABSL_RETURN_IF_ERROR(services.Run(services.visits(), history.PlanVisits(day)));
   }
   services.Close();
-  // Written last: a folder without it is not a complete region.
   ABSL_RETURN_IF_ERROR(identity::SavePeople(options.data_folder, history.People(), SystemFiles()));
+  ABSL_RETURN_IF_ERROR(SystemFiles().Remove(UnfinishedMark(options.data_folder)));
   return history.result();
 }
 

@@ -48,7 +48,11 @@ struct RegionResult {
   uint64_t commands = 0;
 };
 
-// ALREADY_EXISTS when the data folder holds a region or logs.
+// ALREADY_EXISTS when the data folder holds a region, a part of one, or logs.
 absl::StatusOr<RegionResult> MakeRegion(const RegionOptions& options);
+
+// True when the folder holds a part of a region, whose making was interrupted: it has a file
+// `region.unfinished`.
+bool IsUnfinished(const std::string& data_folder);
 
 }  // namespace buurtlog::region

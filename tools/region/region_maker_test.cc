@@ -61,6 +61,20 @@ class RegionMakerTest : public ::testing::Test {
   RegionOptions options_;
 };
 
+TEST_F(RegionMakerTest, ARegionWhoseMakingWasInterruptedIsNotTakenForAWholeOne) {
+  options_.progress = [&](const RegionProgress&) {
+    EXPECT_TRUE(IsUnfinished(options_.data_folder));
+  };
+  ASSERT_TRUE(MakeRegion(options_).ok());
+  EXPECT_FALSE(IsUnfinished(options_.data_folder));
+  // As it stood before its end.
+  std::filesystem::remove(identity::PeopleFile(options_.data_folder));
+  ASSERT_TRUE(SystemFiles().WriteAtomically(options_.data_folder + "/region.unfinished", {}).ok());
+  const absl::Status again = MakeRegion(options_).status();
+  EXPECT_TRUE(absl::IsAlreadyExists(again));
+  EXPECT_NE(again.ToString().find("was not finished"), std::string::npos) << again;
+}
+
 TEST_F(RegionMakerTest, EveryClientIsInventedWithABsnOfTheTestRange) {
   const auto made = MakeRegion(options_);
   ASSERT_TRUE(made.ok()) << made.status();
