@@ -11,6 +11,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "libs/eventlog/fold.h"
 #include "libs/eventlog/record.h"
 
@@ -22,6 +23,29 @@ inline constexpr size_t kOwnerBytesMax = 256;
 struct ReadLimits {
   size_t entries_max = 1024;
   size_t bytes_max = 4 << 20;
+};
+
+// Counts what is read against its limits.
+class ReadRoom {
+ public:
+  explicit ReadRoom(const ReadLimits& limits) : limits_(limits) {}
+  // Takes room for one more entry; false when there is none. The first one has room in any case.
+  bool Take(size_t bytes) {
+    full_ = full_ || (entries_ > 0 &&
+                      (entries_ >= limits_.entries_max || bytes_ + bytes > limits_.bytes_max));
+    if (full_) return false;
+    ++entries_;
+    bytes_ += bytes;
+    return true;
+  }
+  // An entry had no room.
+  bool full() const { return full_; }
+
+ private:
+  const ReadLimits limits_;
+  size_t entries_ = 0;
+  size_t bytes_ = 0;
+  bool full_ = false;
 };
 
 // Ends the watch when destroyed; afterwards the callback does not run any more.
@@ -82,6 +106,15 @@ class EventLog : public LogReader {
   //   UNAVAILABLE         unknown; begin an epoch and read to know
   virtual void Append(Partition partition, Epoch epoch, std::vector<std::string> entries,
                       absl::AnyInvocable<void(absl::Status)> done) = 0;
+
+  // Gives `visit` the entries with these sequences, which ascend, in order and up to the limits (at
+  // least one if there is one). Form, CRC and place of each are verified; the chain is not, since
+  // what stands between them is not read, so the views have no hash. DATA_LOSS naming the place:
+  // an entry is damaged or missing, or the partition ends before it. UNAVAILABLE and errors of
+  // `visit` as for Read. `visit` is short and does not read this log.
+  virtual absl::Status ReadEntries(Partition partition, absl::Span<const Sequence> sequences,
+                                   const ReadLimits& limits,
+                                   absl::FunctionRef<absl::Status(const EntryView&)> visit) = 0;
 };
 
 }  // namespace buurtlog::eventlog

@@ -9,6 +9,7 @@
 namespace buurtlog::eventlog {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -114,6 +115,51 @@ TEST_P(EventLogContractTest, SeekFindsAPlaceToReadFrom) {
   EXPECT_THAT(log().Seek(1, 1).status(), HasCode(absl::StatusCode::kOutOfRange));
   EXPECT_THAT(log().Seek(0, UINT64_MAX).status(), HasCode(absl::StatusCode::kOutOfRange));
   EXPECT_THAT(log().Seek(0, 0).status(), HasCode(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_P(EventLogContractTest, EntriesAreReadByTheirPlacesAndNoOthers) {
+  FoldState chain = Begin(0).value();
+  ASSERT_TRUE(Append(0, 1, Chained(0, chain, {"a", "b", "c", "d"})).ok());
+  const std::vector<Seen> all = ReadAll(0);
+  std::vector<std::string> bodies;
+  const auto keep = [&](const EntryView& entry) {
+    EXPECT_EQ(std::string(entry.bytes), all[entry.header.sequence - 1].bytes);
+    bodies.emplace_back(entry.body);
+    return absl::OkStatus();
+  };
+  ASSERT_TRUE(log().ReadEntries(0, {2, 3, 5}, {}, keep).ok());
+  EXPECT_THAT(bodies, ElementsAre("a", "b", "d"));
+  bodies.clear();
+  ASSERT_TRUE(log().ReadEntries(0, {}, {}, keep).ok());
+  EXPECT_THAT(bodies, IsEmpty());
+  const auto stop = [](const EntryView&) { return absl::CancelledError("enough"); };
+  EXPECT_THAT(log().ReadEntries(0, {2}, {}, stop), HasCode(absl::StatusCode::kCancelled));
+  // A place that there is not.
+  const absl::Status missing = log().ReadEntries(0, {2, 6}, {}, keep);
+  EXPECT_THAT(missing, HasCode(absl::StatusCode::kDataLoss));
+  EXPECT_THAT(std::string(missing.message()), HasSubstr("partition 0, sequence 6"));
+  EXPECT_THAT(log().ReadEntries(1, {1}, {}, keep), HasCode(absl::StatusCode::kDataLoss));
+  EXPECT_THAT(log().ReadEntries(0, {0}, {}, keep), HasCode(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(log().ReadEntries(9'999, {1}, {}, keep), HasCode(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_P(EventLogContractTest, EntriesReadByTheirPlacesKeepToTheLimits) {
+  FoldState chain = Begin(0).value();
+  ASSERT_TRUE(Append(0, 1, Chained(0, chain, std::vector<std::string>(5, "12345678"))).ok());
+  const auto visited = [this](const ReadLimits& limits) {
+    int count = 0;
+    EXPECT_TRUE(log()
+                    .ReadEntries(0, {2, 3, 5, 6}, limits,
+                                 [&](const EntryView&) {
+                                   ++count;
+                                   return absl::OkStatus();
+                                 })
+                    .ok());
+    return count;
+  };
+  EXPECT_EQ(visited({.entries_max = 3}), 3);
+  EXPECT_EQ(visited({.bytes_max = (kHeaderBytes + 8) * 5 / 2}), 2);
+  EXPECT_EQ(visited({.bytes_max = 1}), 1);
 }
 
 TEST_P(EventLogContractTest, AWatcherHearsOfEveryPartitionThatGrowsUntilItEnds) {

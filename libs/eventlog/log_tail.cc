@@ -64,6 +64,24 @@ CommittedEntryPtr LogTail::Find(Partition partition, Sequence sequence) {
   return tail.entries[sequence - tail.first()];
 }
 
+absl::StatusOr<std::vector<CommittedEntryPtr>> LogTail::FindLast(
+    Partition partition, absl::Span<const Sequence> sequences) {
+  std::vector<CommittedEntryPtr> found;
+  if (sequences.empty()) return found;
+  absl::MutexLock lock(&mutex_);
+  const PartitionTail& tail = partitions_[partition];
+  if (sequences.back() >= tail.head.next) {
+    return DataLossAt(partition, sequences.back(), "missing; the log ends before it");
+  }
+  const Sequence first = tail.first();
+  const auto in_memory = std::lower_bound(sequences.begin(), sequences.end(), first);
+  found.reserve(static_cast<size_t>(sequences.end() - in_memory));
+  for (auto sequence = in_memory; sequence != sequences.end(); ++sequence) {
+    found.push_back(tail.entries[*sequence - first]);
+  }
+  return found;
+}
+
 Sequence LogTail::MovedEnd(Partition partition) {
   absl::MutexLock lock(&mutex_);
   const PartitionTail& tail = partitions_[partition];

@@ -12,6 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/types/span.h"
 #include "libs/eventlog/event_log.h"
 
 namespace buurtlog::eventlog {
@@ -47,6 +48,11 @@ class LogTail {
   absl::StatusOr<std::optional<std::vector<CommittedEntryPtr>>> Read(Partition partition,
                                                                      const FoldState& at,
                                                                      const ReadLimits& limits);
+  // The last ones of `sequences`, which ascend: those from the first that is in memory on.
+  // DATA_LOSS when the partition ends before one of `sequences`; the others can be read from
+  // log.db.
+  absl::StatusOr<std::vector<CommittedEntryPtr>> FindLast(Partition partition,
+                                                          absl::Span<const Sequence> sequences);
   // The entry with this sequence; null when it is not in memory.
   CommittedEntryPtr Find(Partition partition, Sequence sequence);
   // Behind the last entry that may be read from log.db: what stands there and was not published is

@@ -88,6 +88,29 @@ class MemoryEventLog::Impl {
     return state;
   }
 
+  absl::Status ReadEntries(Partition partition, absl::Span<const Sequence> sequences,
+                           const ReadLimits& limits,
+                           absl::FunctionRef<absl::Status(const EntryView&)> visit) {
+    ReadRoom room(limits);
+    for (const Sequence sequence : sequences) {
+      ABSL_RETURN_IF_ERROR(CheckPlace(partition, sequence));
+      EntryPtr bytes;
+      {
+        absl::MutexLock lock(&mutex_);
+        const std::deque<EntryPtr>& entries = partitions_[partition].entries;
+        if (sequence > entries.size()) {
+          return DamageAt(partition, sequence, "missing; the log ends before it");
+        }
+        bytes = entries[sequence - 1];
+      }
+      if (!room.Take(bytes->size())) break;
+      const absl::StatusOr<EntryView> entry = ParseEntry(*bytes);
+      if (!entry.ok()) return DamageAt(partition, sequence, StdView(entry.status().message()));
+      ABSL_RETURN_IF_ERROR(visit(*entry));
+    }
+    return absl::OkStatus();
+  }
+
   std::unique_ptr<Subscription> Watch(absl::AnyInvocable<void(Partition)> grew) {
     return watchers_.Add(std::move(grew));
   }
@@ -357,6 +380,12 @@ absl::Status MemoryEventLog::Read(Partition partition, FoldState& at, const Read
 
 absl::StatusOr<FoldState> MemoryEventLog::Seek(Partition partition, Sequence from) {
   return impl_->Seek(partition, from);
+}
+
+absl::Status MemoryEventLog::ReadEntries(Partition partition, absl::Span<const Sequence> sequences,
+                                         const ReadLimits& limits,
+                                         absl::FunctionRef<absl::Status(const EntryView&)> visit) {
+  return impl_->ReadEntries(partition, sequences, limits, visit);
 }
 
 std::unique_ptr<Subscription> MemoryEventLog::Watch(absl::AnyInvocable<void(Partition)> grew) {

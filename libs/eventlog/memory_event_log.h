@@ -35,6 +35,9 @@ class MemoryEventLog final : public EventLog {
   absl::Status Read(Partition partition, FoldState& at, const ReadLimits& limits,
                     absl::FunctionRef<absl::Status(const EntryView&)> visit) override;
   absl::StatusOr<FoldState> Seek(Partition partition, Sequence from) override;
+  absl::Status ReadEntries(Partition partition, absl::Span<const Sequence> sequences,
+                           const ReadLimits& limits,
+                           absl::FunctionRef<absl::Status(const EntryView&)> visit) override;
   std::unique_ptr<Subscription> Watch(absl::AnyInvocable<void(Partition)> grew) override;
   absl::StatusOr<FoldState> Head(Partition partition) override;
   void BeginEpoch(Partition partition, std::string owner,

@@ -247,6 +247,24 @@ absl::StatusOr<FoldState> SqliteEventLog::Seek(Partition partition, Sequence fro
   return impl_->file().Seek(partition, from);
 }
 
+absl::Status SqliteEventLog::ReadEntries(Partition partition, absl::Span<const Sequence> sequences,
+                                         const ReadLimits& limits,
+                                         absl::FunctionRef<absl::Status(const EntryView&)> visit) {
+  ABSL_RETURN_IF_ERROR(
+      CheckPlace(identity(), partition, sequences.empty() ? 1 : sequences.front()));
+  // The tail first: what it does not have is in log.db by now.
+  ABSL_ASSIGN_OR_RETURN(const std::vector<CommittedEntryPtr> newest,
+                        impl_->tail().FindLast(partition, sequences));
+  ReadRoom room(limits);
+  ABSL_RETURN_IF_ERROR(impl_->file().ReadEntries(
+      partition, sequences.subspan(0, sequences.size() - newest.size()), room, visit));
+  for (const CommittedEntryPtr& entry : newest) {
+    if (room.full() || !room.Take(entry->bytes.size())) break;
+    ABSL_RETURN_IF_ERROR(visit(entry->view));
+  }
+  return absl::OkStatus();
+}
+
 std::unique_ptr<Subscription> SqliteEventLog::Watch(absl::AnyInvocable<void(Partition)> grew) {
   return impl_->watchers().Add(std::move(grew));
 }

@@ -301,6 +301,50 @@ TEST_F(SqliteEventLogTest, AReaderFarBehindReadsFromTheDiskAndThenFromMemory) {
   EXPECT_EQ(at, state);
 }
 
+TEST_F(SqliteEventLogTest, EntriesAreReadByTheirPlacesFromTheDiskAndFromMemory) {
+  CreateAndOpen();
+  FoldState state = *Begin(2);
+  // More than is kept in memory, the last of it not moved to log.db yet.
+  for (int i = 0; i < 40; ++i) Fill(2, state, 1000);
+  std::vector<Sequence> places;
+  for (Sequence place = 2; place < state.next; place += 1000) places.push_back(place);
+  places.push_back(state.next - 1);
+  std::vector<Sequence> seen;
+  const auto keep = [&](const EntryView& entry) {
+    EXPECT_EQ(std::string(entry.body), Body(2, entry.header.sequence));
+    seen.push_back(entry.header.sequence);
+    return absl::OkStatus();
+  };
+  ASSERT_EQ(log_->ReadEntries(2, places, {}, keep), absl::OkStatus());
+  EXPECT_EQ(seen, places);
+  seen.clear();
+  ASSERT_EQ(log_->ReadEntries(2, places, {.entries_max = 3}, keep), absl::OkStatus());
+  EXPECT_EQ(seen, std::vector<Sequence>(places.begin(), places.begin() + 3));
+  seen.clear();
+  ASSERT_EQ(Open(), absl::OkStatus());
+  ASSERT_EQ(log_->ReadEntries(2, places, {}, keep), absl::OkStatus());
+  EXPECT_EQ(seen, places);
+}
+
+TEST_F(SqliteEventLogTest, AnEntryReadByItsPlaceThatIsDamagedOrMissingIsDataLoss) {
+  CreateAndFill(200);
+  log_.reset();
+  Damage(1, 20);
+  Execute("DELETE FROM entry_1 WHERE sequence = 30");
+  Execute(
+      "UPDATE entry_1 SET bytes = (SELECT bytes FROM entry_1 WHERE sequence = 41) "
+      "WHERE sequence = 40");
+  ASSERT_EQ(Open(), absl::OkStatus());
+  const auto ignore = [](const EntryView&) { return absl::OkStatus(); };
+  for (const Sequence place : {20, 30, 40}) {
+    const absl::Status status = log_->ReadEntries(1, {place - 1, place}, {}, ignore);
+    EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr(absl::StrCat("partition 1, sequence ", place, ":")));
+  }
+  EXPECT_EQ(log_->ReadEntries(1, {19, 21, 31, 41}, {}, ignore), absl::OkStatus());
+}
+
 TEST_F(SqliteEventLogTest, MoreReadersThanConnectionsAreKeptReadAtOnce) {
   constexpr size_t kReaders = 3 * kIdleReadersMax;
   constexpr int kTimes = 100;

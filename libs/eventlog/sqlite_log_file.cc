@@ -66,6 +66,20 @@ int CountWalPages(void* pages, sqlite3*, const char*, int count) {
   return SQLITE_OK;
 }
 
+// The row of an entry that is read by itself.
+absl::StatusOr<EntryView> ParseAt(Partition partition, Sequence sequence, std::string_view bytes) {
+  absl::StatusOr<EntryView> entry = ParseEntry(bytes);
+  if (absl::IsUnimplemented(entry.status())) {
+    return absl::UnimplementedError(absl::StrCat("partition ", partition, ", sequence ", sequence,
+                                                 ": ", entry.status().message()));
+  }
+  if (!entry.ok()) return DataLossAt(partition, sequence, StdView(entry.status().message()));
+  if (entry->header.partition != partition || entry->header.sequence != sequence) {
+    return DataLossAt(partition, sequence, "another entry stands in its place");
+  }
+  return entry;
+}
+
 // Folds one stored row. Whatever is stored counts, so any other verdict is damage.
 absl::StatusOr<FoldResult> FoldStored(FoldState& at, Partition partition, std::string_view bytes) {
   const Sequence sequence = at.next;
@@ -218,7 +232,10 @@ absl::Status LogFileWriter::SyncWal() {
 class LogFileReader::Session {
  public:
   Session(sqlite::Connection connection, uint32_t partitions)
-      : connection_(std::move(connection)), ranges_(partitions), lasts_(partitions) {}
+      : connection_(std::move(connection)),
+        ranges_(partitions),
+        lasts_(partitions),
+        ones_(partitions) {}
 
   absl::StatusOr<sqlite::Statement*> Range(Partition partition) {
     return Prepared(ranges_[partition], partition, "SELECT sequence, bytes FROM ",
@@ -226,6 +243,12 @@ class LogFileReader::Session {
   }
   absl::StatusOr<sqlite::Statement*> Last(Partition partition) {
     return Prepared(lasts_[partition], partition, "SELECT max(sequence) FROM ", "");
+  }
+  absl::StatusOr<sqlite::Statement*> One(Partition partition) {
+    return Prepared(ones_[partition], partition, "SELECT bytes FROM ", " WHERE sequence = ?1");
+  }
+  absl::StatusOr<sqlite::Transaction> Begin() {
+    return sqlite::Transaction::Begin(connection_, sqlite::Transaction::Mode::kRead);
   }
 
  private:
@@ -248,6 +271,7 @@ class LogFileReader::Session {
   sqlite::Connection connection_;
   std::vector<std::optional<sqlite::Statement>> ranges_;  // by partition
   std::vector<std::optional<sqlite::Statement>> lasts_;
+  std::vector<std::optional<sqlite::Statement>> ones_;
 };
 
 // Rows copied out of the database, so that no transaction stays open while they are visited.
@@ -385,6 +409,33 @@ absl::Status LogFileReader::Read(Partition partition, FoldState& at, std::option
   }
   const bool at_end = rows.ended && (rows.rows.empty() || (end.has_value() && at.next < *end));
   return at_end ? CheckAtEnd(partition, at, end) : absl::OkStatus();
+}
+
+absl::Status LogFileReader::ReadEntries(Partition partition, absl::Span<const Sequence> sequences,
+                                        ReadRoom& room,
+                                        absl::FunctionRef<absl::Status(const EntryView&)> visit) {
+  if (sequences.empty()) return absl::OkStatus();
+  // A connection that met an error is not used again.
+  ABSL_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Take());
+  {
+    // One for all of them: SQLite takes its locks and looks for what is new once.
+    ABSL_ASSIGN_OR_RETURN(const sqlite::Transaction transaction, session->Begin());
+    ABSL_ASSIGN_OR_RETURN(sqlite::Statement* const one, session->One(partition));
+    for (const Sequence sequence : sequences) {
+      one->Bind(1, static_cast<int64_t>(sequence));
+      const absl::StatusOr<bool> row = one->Step();
+      if (!row.ok()) return WithPlace(row.status(), partition, sequence - 1);
+      if (!*row) return DataLossAt(partition, sequence, "missing; the log goes on behind it");
+      const std::string_view bytes = one->Blob(0);
+      if (!room.Take(bytes.size())) break;
+      ABSL_ASSIGN_OR_RETURN(const EntryView entry, ParseAt(partition, sequence, bytes));
+      ABSL_RETURN_IF_ERROR(visit(entry));
+      one->Reset();
+    }
+    one->Reset();
+  }
+  GiveBack(std::move(session));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<FoldState> LogFileReader::Seek(Partition partition, Sequence from) {

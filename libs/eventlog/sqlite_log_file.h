@@ -95,6 +95,9 @@ class LogFileReader {
   absl::Status Read(Partition partition, FoldState& at, std::optional<Sequence> end,
                     const ReadLimits& limits,
                     absl::FunctionRef<absl::Status(const EntryView&)> visit);
+  // As EventLog::ReadEntries, of entries that are all in log.db.
+  absl::Status ReadEntries(Partition partition, absl::Span<const Sequence> sequences,
+                           ReadRoom& room, absl::FunctionRef<absl::Status(const EntryView&)> visit);
   // As LogReader::Seek, for an entry that exists. OUT_OF_RANGE otherwise.
   absl::StatusOr<FoldState> Seek(Partition partition, Sequence from);
   // 0 when there are no entries.

@@ -1,5 +1,7 @@
 // The serving half of remote_log.h.
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <map>
 #include <memory>
 #include <string>
@@ -21,6 +23,7 @@ namespace buurtlog::rpc {
 namespace {
 
 using eventlog::EntryView;
+using eventlog::EventLog;
 using eventlog::FoldState;
 using eventlog::LogReader;
 using eventlog::Partition;
@@ -37,6 +40,39 @@ using log::v1::WatchResponse;
 // Of one response; an entry that is larger than the rest of the room goes into the next.
 constexpr ReadLimits kChunk = {1024, 1 << 20};
 
+// Threads that read streams, of all logs of a process.
+constexpr size_t kStreamReaders = 4;
+
+// Runs tasks that read a stream, several at a time. Thread-safe.
+class StreamReaders {
+ public:
+  explicit StreamReaders(Scheduler& scheduler) {
+    for (Reader& reader : readers_) {
+      reader.queue = scheduler.NewQueue("stream reader", QueueKind::kBlocking);
+    }
+  }
+
+  // Gives `task` to the reader that has the least to do, the first one of several: that one's
+  // caches are warm.
+  void Post(Task task) {
+    Reader& least =
+        *std::min_element(readers_.begin(), readers_.end(),
+                          [](const Reader& a, const Reader& b) { return a.tasks < b.tasks; });
+    least.tasks.fetch_add(1, std::memory_order_relaxed);
+    least.queue->Post([&least, task = std::move(task)]() mutable {
+      task();
+      least.tasks.fetch_sub(1, std::memory_order_relaxed);
+    });
+  }
+
+ private:
+  struct Reader {
+    std::atomic<size_t> tasks = 0;  // waiting or running
+    std::unique_ptr<TaskQueue> queue;
+  };
+  std::array<Reader, kStreamReaders> readers_;
+};
+
 class WatchCall;
 
 // One log as it is served. Reading may wait for the disk, so it has a queue that may.
@@ -45,7 +81,7 @@ class ServedLog {
   ServedLog(const LogToServe& served, Scheduler& scheduler);
   ~ServedLog();
 
-  LogReader& reader() { return reader_; }
+  EventLog& reader() { return reader_; }
   // Null: it has none.
   eventsourcing::StateStore* streams() { return streams_; }
   TaskQueue& queue() { return *queue_; }
@@ -55,7 +91,7 @@ class ServedLog {
  private:
   void Grew(Partition partition);
 
-  LogReader& reader_;
+  EventLog& reader_;
   eventsourcing::StateStore* const streams_;
   absl::Mutex mutex_;
   absl::flat_hash_set<std::shared_ptr<WatchCall>> calls_ ABSL_GUARDED_BY(mutex_);
@@ -229,7 +265,8 @@ void StartWatch(ServedLog& log, const WatchRequest& request,
 
 class ServedLogs {
  public:
-  ServedLogs(const std::vector<LogToServe>& logs, Scheduler& scheduler) {
+  ServedLogs(const std::vector<LogToServe>& logs, Scheduler& scheduler)
+      : stream_readers_(scheduler) {
     for (const LogToServe& log : logs) {
       const bool added =
           logs_.emplace(log.log->identity().service, std::make_unique<ServedLog>(log, scheduler))
@@ -242,9 +279,11 @@ class ServedLogs {
     if (found == logs_.end()) return absl::NotFoundError("no such service at this address");
     return found->second.get();
   }
+  StreamReaders& stream_readers() { return stream_readers_; }
 
  private:
   std::map<std::string, std::unique_ptr<ServedLog>> logs_;
+  StreamReaders stream_readers_;  // last: its tasks read the logs
 };
 
 }  // namespace
@@ -282,7 +321,7 @@ Service MakeLogService(const std::vector<LogToServe>& logs, Scheduler& scheduler
                              Reply<ReadStreamResponse> reply) {
         const absl::StatusOr<ServedLog*> log = served->Find(request.service());
         if (!log.ok()) return reply(log.status());
-        (*log)->queue().Post([&log = **log, &request, reply = std::move(reply)]() mutable {
+        served->stream_readers().Post([&log = **log, &request, reply = std::move(reply)]() mutable {
           reply(ReadStream(log.reader(), log.streams(), request));
         });
       });

@@ -17,7 +17,7 @@ namespace buurtlog::rpc {
 
 // A log to serve. Both outlive the service.
 struct LogToServe {
-  eventlog::LogReader* log = nullptr;
+  eventlog::EventLog* log = nullptr;
   eventsourcing::StateStore* streams = nullptr;  // its stream index; null: it has no streams
 };
 

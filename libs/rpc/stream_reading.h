@@ -15,7 +15,7 @@ inline constexpr size_t kStreamBytesMax = 1 << 20;
 // A page of the stream that the request names. Blocks on the disk. `streams` may be null, for a log
 // without streams. NOT_FOUND: no such stream in this partition. INVALID_ARGUMENT naming the field.
 // DATA_LOSS and UNAVAILABLE of the log and the index.
-absl::StatusOr<log::v1::ReadStreamResponse> ReadStream(eventlog::LogReader& log,
+absl::StatusOr<log::v1::ReadStreamResponse> ReadStream(eventlog::EventLog& log,
                                                        eventsourcing::StateStore* streams,
                                                        const log::v1::ReadStreamRequest& request);
 

@@ -64,6 +64,13 @@ absl::StatusOr<FoldState> UnreliableLog::Seek(Partition partition, eventlog::Seq
   return state_->log->Seek(partition, from);
 }
 
+absl::Status UnreliableLog::ReadEntries(
+    Partition partition, absl::Span<const eventlog::Sequence> sequences,
+    const eventlog::ReadLimits& limits,
+    absl::FunctionRef<absl::Status(const eventlog::EntryView&)> visit) {
+  return state_->log->ReadEntries(partition, sequences, limits, visit);
+}
+
 std::unique_ptr<eventlog::Subscription> UnreliableLog::Watch(
     absl::AnyInvocable<void(Partition)> grew) {
   return state_->log->Watch(std::move(grew));

@@ -35,6 +35,10 @@ class UnreliableLog final : public eventlog::EventLog {
                     absl::FunctionRef<absl::Status(const eventlog::EntryView&)> visit) override;
   absl::StatusOr<eventlog::FoldState> Seek(eventlog::Partition partition,
                                            eventlog::Sequence from) override;
+  absl::Status ReadEntries(
+      eventlog::Partition partition, absl::Span<const eventlog::Sequence> sequences,
+      const eventlog::ReadLimits& limits,
+      absl::FunctionRef<absl::Status(const eventlog::EntryView&)> visit) override;
   std::unique_ptr<eventlog::Subscription> Watch(
       absl::AnyInvocable<void(eventlog::Partition)> grew) override;
   absl::StatusOr<eventlog::FoldState> Head(eventlog::Partition partition) override;
