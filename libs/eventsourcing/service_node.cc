@@ -253,11 +253,11 @@ absl::StatusOr<std::string> LoadOrMakeCommandHashKey(const std::string& data_fol
     // Services that start at once on one folder all take the key of the first.
     if (!made.ok() && !absl::IsAlreadyExists(made)) return made;
   }
-  ABSL_ASSIGN_OR_RETURN(std::string key, files.Read(path));
-  if (key.size() == kHashKeyBytes) return key;
-  const std::string crc = key.substr(std::min(key.size(), kHashKeyBytes));
-  key.resize(kHashKeyBytes);
-  if (crc != CrcOf(key)) return absl::DataLossError(absl::StrCat(path, " is damaged"));
+  ABSL_ASSIGN_OR_RETURN(const std::string stored, files.Read(path));
+  const std::string key = stored.substr(0, kHashKeyBytes);
+  if (stored.size() != kHashKeyBytes && stored.substr(key.size()) != CrcOf(key)) {
+    return absl::DataLossError(absl::StrCat(path, " is damaged"));
+  }
   return key;
 }
 
