@@ -118,6 +118,22 @@ void UnreliableLog::Forward(const StatePtr& state, Partition partition, Epoch ep
   }
 }
 
+// Unless the first one found the disk full: its caller was told that nothing of it will ever count.
+void UnreliableLog::ForwardTwice(const StatePtr& state, Partition partition, Epoch epoch,
+                                 std::vector<std::string> entries, absl::Duration wait,
+                                 Appended done) {
+  std::vector<std::string> again = entries;
+  Forward(state, partition, epoch, std::move(entries),
+          [=, again = std::move(again), done = std::move(done)](absl::Status status) mutable {
+            const bool full = absl::IsResourceExhausted(status);
+            done(std::move(status));
+            if (full) return;
+            state->later.PostAfter(wait, [=, again = std::move(again)]() mutable {
+              Forward(state, partition, epoch, std::move(again), IgnoreAppended);
+            });
+          });
+}
+
 // A writer that cannot count: an entry that follows by its hash, and not by its number or epoch.
 void UnreliableLog::Miscount(const StatePtr& state, Partition partition, Epoch epoch,
                              const std::string& entry) {
@@ -166,15 +182,11 @@ void UnreliableLog::Append(Partition partition, Epoch epoch, std::vector<std::st
                              });
       return;
     case 3:  // it comes twice, the second time at once
-      Forward(state, partition, epoch, entries, std::move(done));
-      return Forward(state, partition, epoch, std::move(entries), IgnoreAppended);
+      return ForwardTwice(state, partition, epoch, std::move(entries), absl::ZeroDuration(),
+                          std::move(done));
     case 4:  // it comes twice, the second time late
-      Forward(state, partition, epoch, entries, std::move(done));
-      state->later.PostAfter(state->dice.UpTo(kLateMax),
-                             [state, partition, epoch, entries = std::move(entries)]() mutable {
-                               Forward(state, partition, epoch, std::move(entries), IgnoreAppended);
-                             });
-      return;
+      return ForwardTwice(state, partition, epoch, std::move(entries), state->dice.UpTo(kLateMax),
+                          std::move(done));
     case 5:
       Miscount(state, partition, epoch, entries.front());
       return Forward(state, partition, epoch, std::move(entries), std::move(done));

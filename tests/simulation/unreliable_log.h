@@ -65,6 +65,9 @@ class UnreliableLog final : public eventlog::EventLog {
   static void Forward(const StatePtr& state, eventlog::Partition partition, eventlog::Epoch epoch,
                       std::vector<std::string> entries,
                       absl::AnyInvocable<void(absl::Status)> done);
+  static void ForwardTwice(const StatePtr& state, eventlog::Partition partition,
+                           eventlog::Epoch epoch, std::vector<std::string> entries,
+                           absl::Duration wait, absl::AnyInvocable<void(absl::Status)> done);
   static void Miscount(const StatePtr& state, eventlog::Partition partition, eventlog::Epoch epoch,
                        const std::string& entry);
 
