@@ -16,6 +16,9 @@ constexpr int64_t kMillisMax = (int64_t{1} << 48) - 1;
 
 bool IsDashPlace(size_t i) { return i == 8 || i == 13 || i == 18 || i == 23; }
 
+// The text itself stays out of the message: whatever a caller put there may be about somebody.
+absl::Status NotAUuid() { return absl::InvalidArgumentError("not a UUID of 36 characters"); }
+
 int HexDigit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -51,16 +54,14 @@ std::string Uuid::ToString() const {
 }
 
 absl::StatusOr<Uuid> ParseUuid(std::string_view text) {
-  // The text itself stays out of the message: whatever a caller put there may be about somebody.
-  const absl::Status bad = absl::InvalidArgumentError("not a UUID of 36 characters");
-  if (text.size() != kTextLength) return bad;
+  if (text.size() != kTextLength) return NotAUuid();
   Uuid id;
   size_t at = 0;
   for (uint8_t& byte : id.bytes) {
-    if (IsDashPlace(at) && text[at++] != '-') return bad;
+    if (IsDashPlace(at) && text[at++] != '-') return NotAUuid();
     const int high = HexDigit(text[at++]);
     const int low = HexDigit(text[at++]);
-    if (high < 0 || low < 0) return bad;
+    if (high < 0 || low < 0) return NotAUuid();
     byte = static_cast<uint8_t>(high << 4 | low);
   }
   return id;

@@ -129,19 +129,32 @@ absl::Status EventCodec::ParseEvent(const log::v1::StoredEvent& stored,
 
 absl::StatusOr<log::v1::Record> EventCodec::ParseRecord(const eventlog::EntryView& entry) {
   log::v1::Record record;
+  ABSL_RETURN_IF_ERROR(ParseRecord(entry, record));
+  return record;
+}
+
+absl::Status EventCodec::ParseRecord(const eventlog::EntryView& entry, log::v1::Record& record) {
   if (entry.header.kind != eventlog::EntryKind::kRecord ||
       !record.ParseFromArray(entry.body.data(), static_cast<int>(entry.body.size()))) {
     return absl::DataLossError(
         absl::StrCat(Place(entry.header.partition, entry.header.sequence), ": not a record"));
   }
-  return record;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<DecodedEvent>> EventCodec::Decode(const log::v1::Record& record,
                                                              eventlog::Partition partition,
                                                              eventlog::Sequence sequence) const {
   std::vector<DecodedEvent> events;
-  if (record.events().empty()) return events;
+  ABSL_RETURN_IF_ERROR(Decode(record, partition, sequence, events));
+  return events;
+}
+
+absl::Status EventCodec::Decode(const log::v1::Record& record, eventlog::Partition partition,
+                                eventlog::Sequence sequence,
+                                std::vector<DecodedEvent>& events) const {
+  events.resize(static_cast<size_t>(record.events_size()));
+  if (events.empty()) return absl::OkStatus();
   const auto wrapper = wrappers_.find(record.category());
   if (wrapper == wrappers_.end()) {
     return At(absl::UnimplementedError("a category of a newer release"), partition, sequence);
@@ -149,24 +162,25 @@ absl::StatusOr<std::vector<DecodedEvent>> EventCodec::Decode(const log::v1::Reco
   absl::StatusOr<EventEnvelope> shared = SharedEnvelope(record);
   if (!shared.ok()) return At(absl::DataLossError(shared.status().message()), partition, sequence);
   shared->position = {service_, partition, sequence};
-
-  events.reserve(static_cast<size_t>(record.events_size()));
-  for (const log::v1::StoredEvent& stored : record.events()) {
-    absl::StatusOr<Uuid> event_id = UuidFromBytes(stored.event_id());
+  for (size_t i = 0; i < events.size(); ++i) {
+    const log::v1::StoredEvent& stored = record.events(static_cast<int>(i));
+    const absl::StatusOr<Uuid> event_id = UuidFromBytes(stored.event_id());
     if (!event_id.ok())
       return At(absl::DataLossError(event_id.status().message()), partition, sequence);
-    std::unique_ptr<google::protobuf::Message> event(wrapper->second->New());
-    if (absl::Status status = ParseEvent(stored, *event); !status.ok()) {
+    DecodedEvent& decoded = events[i];
+    if (decoded.event == nullptr ||
+        decoded.event->GetDescriptor() != wrapper->second->GetDescriptor()) {
+      decoded.event.reset(wrapper->second->New());
+    }
+    if (absl::Status status = ParseEvent(stored, *decoded.event); !status.ok()) {
       return At(status, partition, sequence);
     }
-    DecodedEvent& decoded = events.emplace_back();
     decoded.envelope = *shared;
-    decoded.envelope.index = events.size() - 1;
-    decoded.envelope.version = record.first_version() + events.size();
+    decoded.envelope.index = i;
+    decoded.envelope.version = record.first_version() + i + 1;
     decoded.envelope.event_id = *event_id;
-    decoded.event = std::move(event);
   }
-  return events;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<type::v1::Receipt> AnswerOf(const log::v1::Record& record,

@@ -86,12 +86,17 @@ class EventCodec {
 
   // The record of an entry's body. DATA_LOSS when the body is no Record.
   static absl::StatusOr<log::v1::Record> ParseRecord(const eventlog::EntryView& entry);
+  // The same, in the memory of a record that was read before.
+  static absl::Status ParseRecord(const eventlog::EntryView& entry, log::v1::Record& record);
   // The events of a record, in order; none for a refusal. UNIMPLEMENTED when an event is of a newer
   // release: its category or the case of its oneof is not known here. DATA_LOSS when it cannot be
   // read at all. `record` outlives the result.
   absl::StatusOr<std::vector<DecodedEvent>> Decode(const log::v1::Record& record,
                                                    eventlog::Partition partition,
                                                    eventlog::Sequence sequence) const;
+  // The same, in the memory of events that were decoded before. After an error they are of no use.
+  absl::Status Decode(const log::v1::Record& record, eventlog::Partition partition,
+                      eventlog::Sequence sequence, std::vector<DecodedEvent>& events) const;
 
  private:
   std::string service_;

@@ -31,6 +31,16 @@ constexpr char kWriterSettings[] = R"sql(
   PRAGMA temp_store = MEMORY;
 )sql";
 
+// Pages are written when there are more of them than this cache takes, and at the end. Sorting for
+// an index may take a file.
+constexpr char kNewFileSettings[] = R"sql(
+  PRAGMA locking_mode = EXCLUSIVE;
+  PRAGMA journal_mode = MEMORY;
+  PRAGMA synchronous = OFF;
+  PRAGMA cache_size = -65536;
+  BEGIN;
+)sql";
+
 // Reads for the first time. DATA_LOSS when the tables of every such file are not there.
 absl::Status CheckTables(sqlite::Connection& file) {
   ABSL_ASSIGN_OR_RETURN(
@@ -72,6 +82,23 @@ absl::StatusOr<sqlite::Connection> OpenForWriting(Files& files, const std::strin
   file.CheckpointWhole(sqlite::kWalPagesMax);
   ABSL_RETURN_IF_ERROR(file.Execute(kTables));
   return file;
+}
+
+absl::StatusOr<sqlite::Connection> OpenNew(Files& files, const std::string& path) {
+  ABSL_RETURN_IF_ERROR(RemoveDatabase(files, path));
+  ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, sqlite::Connection::Open(path, FollowerOptions()));
+  ABSL_RETURN_IF_ERROR(file.Execute(kNewFileSettings));
+  ABSL_RETURN_IF_ERROR(file.Execute(kTables));
+  return file;
+}
+
+absl::Status FinishNew(sqlite::Connection& file) {
+  ABSL_RETURN_IF_ERROR(file.Execute("COMMIT; PRAGMA synchronous = FULL"));
+  // Changing the mode is a transaction of its own, whose sync takes in all that was written before.
+  ABSL_ASSIGN_OR_RETURN(sqlite::Statement mode, file.Prepare("PRAGMA journal_mode = WAL"));
+  ABSL_ASSIGN_OR_RETURN(const bool row, mode.Step());
+  if (row && mode.Text(0) == "wal") return absl::OkStatus();
+  return absl::UnavailableError("the file does not change to a write-ahead log");
 }
 
 absl::StatusOr<sqlite::Connection> OpenForReading(Files& files, const std::string& path) {

@@ -32,6 +32,13 @@ struct ParkedRecord {
 // WAL, synchronous=NORMAL: neither kill -9 nor a power cut tears rows from checkpoint. Makes the
 // file and the tables `checkpoint` and `parked` when they are missing.
 absl::StatusOr<sqlite::Connection> OpenForWriting(Files& files, const std::string& path);
+// A new file, in the place of whatever stood there, for somebody who makes all of it and throws it
+// away when that does not come to its end: nothing is safe, from a crash neither, and one
+// transaction is open, before FinishNew.
+absl::StatusOr<sqlite::Connection> OpenNew(Files& files, const std::string& path);
+// Ends that transaction, and makes all of it safe from a power cut; the file is then as those of
+// OpenForWriting.
+absl::Status FinishNew(sqlite::Connection& file);
 // Read-only, also while another connection replaces the file. NOT_FOUND when there is none.
 absl::StatusOr<sqlite::Connection> OpenForReading(Files& files, const std::string& path);
 // A file that was found damaged, for whoever opens it next: OpenForWriting gives DATA_LOSS until it

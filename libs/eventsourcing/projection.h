@@ -25,8 +25,10 @@ struct ReadModelSpec {
   std::string name;             // never changes; a-z and _
   uint32_t schema_version = 1;  // raised when the tables or the meaning of a row change; rebuilds
   std::vector<std::string> services;  // whose events it folds
-  std::string ddl;                    // CREATE TABLE and CREATE INDEX statements
+  std::string ddl;                    // CREATE TABLE statements, and the indexes that Apply needs
   std::vector<ReadModelTable> tables;
+  std::string query_indexes = "";  // CREATE INDEX statements for queries alone; in a file that is
+                                   // folded from the beginning they are made after the rows
 };
 
 // Folds to the same rows in any interleaving of partitions and services: what belongs together but

@@ -11,7 +11,6 @@
 #include "libs/base/check.h"
 #include "libs/base/status_macros.h"
 #include "libs/eventsourcing/follower_file.h"
-#include "libs/sqlite/wal_rewrite.h"
 
 namespace buurtlog::eventsourcing {
 namespace {
@@ -23,7 +22,8 @@ constexpr size_t kNotReached = SIZE_MAX;
 // A hash of all that decides which rows a file should hold.
 std::string StampOf(const ReadModelSpec& spec) {
   std::string text = absl::StrCat(kFileFormat, "\n", spec.name, "\n", spec.schema_version, "\n",
-                                  absl::StrJoin(spec.services, ","), "\n", spec.ddl, "\n");
+                                  absl::StrJoin(spec.services, ","), "\n", spec.ddl, "\n",
+                                  spec.query_indexes, "\n");
   for (const ReadModelTable& table : spec.tables) {
     absl::StrAppend(&text, table.name, "|", absl::StrJoin(table.columns, ","), "|",
                     absl::StrJoin(table.personal_columns, ","), "|", table.key, "\n");
@@ -58,6 +58,14 @@ absl::StatusOr<std::optional<sqlite::Connection>> OpenOurs(Files& files, const s
   return std::optional<sqlite::Connection>(std::move(file));
 }
 
+absl::Status MakeTables(sqlite::Connection& file, const ReadModelSpec& spec) {
+  ABSL_RETURN_IF_ERROR(file.Execute("CREATE TABLE made_from(stamp TEXT NOT NULL)"));
+  ABSL_RETURN_IF_ERROR(file.Execute(spec.ddl));
+  return file.Cached("INSERT INTO made_from(stamp) VALUES(?1)")
+      .Bind(1, std::string_view(StampOf(spec)))
+      .Run();
+}
+
 // `discarded` tells why what was there was thrown away; the log has it all.
 absl::StatusOr<sqlite::Connection> OpenModelFile(const std::string& path, const ReadModelSpec& spec,
                                                  Files& files, std::string& discarded) {
@@ -73,14 +81,58 @@ absl::StatusOr<sqlite::Connection> OpenModelFile(const std::string& path, const 
   ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, OpenForWriting(files, path));
   ABSL_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
                         sqlite::Transaction::Begin(file, sqlite::Transaction::Mode::kWrite));
-  ABSL_RETURN_IF_ERROR(file.Execute("CREATE TABLE made_from(stamp TEXT NOT NULL)"));
-  ABSL_RETURN_IF_ERROR(file.Execute(spec.ddl));
-  ABSL_RETURN_IF_ERROR(file.Cached("INSERT INTO made_from(stamp) VALUES(?1)")
-                           .Bind(1, std::string_view(stamp))
-                           .Run());
+  ABSL_RETURN_IF_ERROR(MakeTables(file, spec));
+  ABSL_RETURN_IF_ERROR(file.Execute(spec.query_indexes));
   ABSL_RETURN_IF_ERROR(transaction.Commit());
   return file;
 }
+
+absl::StatusOr<sqlite::Connection> MakeModelFile(const std::string& path, const ReadModelSpec& spec,
+                                                 Files& files) {
+  ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, OpenNew(files, path));
+  ABSL_RETURN_IF_ERROR(MakeTables(file, spec));
+  return file;
+}
+
+// The rows of one step, all or none: a transaction of a live file; a part of the one that is open
+// in a new file.
+class StepRows {
+ public:
+  static absl::StatusOr<StepRows> Begin(sqlite::Connection& file, FoldInto into) {
+    StepRows rows(file);
+    if (into == FoldInto::kLiveFile) {
+      ABSL_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
+                            sqlite::Transaction::Begin(file, sqlite::Transaction::Mode::kWrite));
+      rows.transaction_.emplace(std::move(transaction));
+    } else {
+      ABSL_RETURN_IF_ERROR(file.Cached("SAVEPOINT step").Run());
+      rows.part_ = true;
+    }
+    return rows;
+  }
+  StepRows(StepRows&& other) noexcept
+      : file_(other.file_),
+        transaction_(std::move(other.transaction_)),
+        part_(std::exchange(other.part_, false)) {}
+  StepRows& operator=(StepRows&&) = delete;
+  ~StepRows() {
+    if (!part_) return;
+    file_.Cached("ROLLBACK TO step").Run().IgnoreError();
+    file_.Cached("RELEASE step").Run().IgnoreError();
+  }
+  absl::Status Commit() {
+    if (transaction_.has_value()) return transaction_->Commit();
+    ABSL_RETURN_IF_ERROR(file_.Cached("RELEASE step").Run());
+    part_ = false;
+    return absl::OkStatus();
+  }
+
+ private:
+  explicit StepRows(sqlite::Connection& file) : file_(file) {}
+  sqlite::Connection& file_;
+  std::optional<sqlite::Transaction> transaction_;
+  bool part_ = false;
+};
 
 // These are about the file or the machine, not about the event, so nothing is parked for them.
 bool IsAboutTheFile(const absl::Status& status) {
@@ -100,18 +152,20 @@ std::string ReadModelPath(const std::string& folder, const ReadModelSpec& spec) 
 }
 
 absl::StatusOr<std::unique_ptr<ProjectionFold>> ProjectionFold::Open(
-    const std::string& path, ReadModel& model, const std::vector<LogSource>& sources,
+    const std::string& path, FoldInto into, ReadModel& model, const std::vector<LogSource>& sources,
     Files& files) {
   std::string discarded;
   ABSL_ASSIGN_OR_RETURN(sqlite::Connection file,
-                        OpenModelFile(path, model.spec(), files, discarded));
+                        into == FoldInto::kLiveFile
+                            ? OpenModelFile(path, model.spec(), files, discarded)
+                            : MakeModelFile(path, model.spec(), files));
   ABSL_ASSIGN_OR_RETURN(const CheckpointVector checkpoints, LoadCheckpoints(file));
   ABSL_ASSIGN_OR_RETURN(std::vector<Lane> lanes,
                         MakeLanes(sources, model.spec().services, checkpoints));
   ABSL_ASSIGN_OR_RETURN(const std::vector<ParkedStream> parked,
                         LoadParked(file, model.spec().name));
   std::unique_ptr<ProjectionFold> fold(
-      new ProjectionFold(std::move(file), model, std::move(lanes)));
+      new ProjectionFold(std::move(file), into, model, std::move(lanes)));
   fold->discarded_ = std::move(discarded);
   for (const ParkedStream& stream : parked)
     fold->parked_.insert({stream.position.service, stream.stream});
@@ -145,43 +199,58 @@ void ProjectionFold::LetRest(const eventlog::LogReader& log) {
   for (Lane& lane : lanes_) lane.rests = lane.rests || lane.source.log == &log;
 }
 
+bool ProjectionFold::BatchIsFull() const {
+  return batch_.size() >= kEntriesPerStepMax || batch_.bytes() >= kBytesPerStepMax;
+}
+
+// The number of entries that came.
+absl::StatusOr<size_t> ProjectionFold::ReadOn(size_t lane, eventlog::FoldState& from) {
+  eventlog::ReadLimits limits;
+  limits.entries_max = kEntriesPerReadMax;
+  const LaneRead read = ReadLane(lanes_[lane], lane, from, limits, batch_);
+  if (absl::IsUnavailable(read.status)) {
+    // A service that is down must not keep the events of the others from being seen.
+    out_of_reach_ = read.status;
+    LetRest(*lanes_[lane].source.log);
+  } else if (!read.status.ok()) {
+    return read.status;
+  }
+  return read.entries;
+}
+
 absl::Status ProjectionFold::ReadBatch() {
   batch_.Clear();
   std::vector<eventlog::FoldState> from(lanes_.size());
   for (size_t i = 0; i < lanes_.size(); ++i) {
     if (lanes_[i].more) from[i] = lanes_[i].at;
   }
-  eventlog::ReadLimits limits;
-  limits.entries_max = kEntriesPerReadMax;
   bool any = true;
-  while (any && batch_.size() < kEntriesPerStepMax && batch_.bytes() < kBytesPerStepMax) {
+  while (any && !BatchIsFull()) {
     any = false;
-    for (size_t turn = 0; turn < lanes_.size(); ++turn) {
+    for (size_t turn = 0; turn < lanes_.size() && !BatchIsFull(); ++turn) {
       const size_t index = (first_lane_ + turn) % lanes_.size();
-      if (!lanes_[index].more || lanes_[index].rests) continue;
-      const LaneRead read = ReadLane(lanes_[index], index, from[index], limits, batch_);
-      if (absl::IsUnavailable(read.status)) {
-        // A service that is down must not keep the events of the others from being seen.
-        out_of_reach_ = read.status;
-        LetRest(*lanes_[index].source.log);
-      } else if (!read.status.ok()) {
-        return read.status;
+      while (lanes_[index].more && !lanes_[index].rests && !BatchIsFull()) {
+        ABSL_ASSIGN_OR_RETURN(const size_t entries, ReadOn(index, from[index]));
+        any = any || entries > 0;
+        if (into_ == FoldInto::kLiveFile) break;
       }
-      any = any || read.entries > 0;
-      if (batch_.size() >= kEntriesPerStepMax || batch_.bytes() >= kBytesPerStepMax) {
-        first_lane_ = index + 1;
-        break;
-      }
+      if (into_ == FoldInto::kLiveFile && BatchIsFull()) first_lane_ = index + 1;
     }
   }
   return absl::OkStatus();
 }
 
+// SQLite may have rolled back all of a new file, and not this step alone.
+void ProjectionFold::FailAtFile(absl::Status status, FoldStep& step) const {
+  step.file_is_damaged = absl::IsDataLoss(status);
+  step.file_is_lost = into_ == FoldInto::kNewFile;
+  step.status = std::move(status);
+}
+
 bool ProjectionFold::ApplyBatch(Pass pass, FoldStep& step) {
-  auto transaction = sqlite::Transaction::Begin(file_, sqlite::Transaction::Mode::kWrite);
-  if (!transaction.ok()) {
-    step.status = transaction.status();
-    step.file_is_damaged = absl::IsDataLoss(step.status);
+  absl::StatusOr<StepRows> rows = StepRows::Begin(file_, into_);
+  if (!rows.ok()) {
+    FailAtFile(rows.status(), step);
     return true;
   }
   newly_parked_.clear();
@@ -202,12 +271,11 @@ bool ProjectionFold::ApplyBatch(Pass pass, FoldStep& step) {
     ++entries;
     reached[batch_.lane(i)] = i;
   }
-  if (failed.ok() && !redo) failed = StoreCheckpoints(reached);
-  if (failed.ok() && !redo) failed = transaction->Commit();
+  if (failed.ok() && !redo && into_ == FoldInto::kLiveFile) failed = StoreCheckpoints(reached);
+  if (failed.ok() && !redo) failed = rows->Commit();
   if (!failed.ok() || redo) {
     for (const StreamKey& key : newly_parked_) parked_.erase(key);
-    step.status = failed;
-    step.file_is_damaged = absl::IsDataLoss(failed);
+    if (!failed.ok()) FailAtFile(failed, step);
     return !redo;
   }
   for (size_t i = 0; i < lanes_.size(); ++i) {
@@ -229,15 +297,15 @@ absl::Status ProjectionFold::StoreCheckpoints(const std::vector<size_t>& reached
 }
 
 absl::Status ProjectionFold::Decode(const Lane& lane, const eventlog::EntryView& entry) {
-  events_.clear();
-  if (entry.header.kind != eventlog::EntryKind::kRecord) return absl::OkStatus();
-  auto record = EventCodec::ParseRecord(entry);
-  if (!record.ok()) return InLog(record.status(), lane);
-  record_ = *std::move(record);
-  auto events = lane.source.codec->Decode(record_, lane.partition, entry.header.sequence);
-  if (!events.ok()) return InLog(events.status(), lane);
-  events_ = *std::move(events);
-  return absl::OkStatus();
+  if (entry.header.kind != eventlog::EntryKind::kRecord) {
+    events_.clear();
+    return absl::OkStatus();
+  }
+  absl::Status decoded = EventCodec::ParseRecord(entry, record_);
+  if (decoded.ok()) {
+    decoded = lane.source.codec->Decode(record_, lane.partition, entry.header.sequence, events_);
+  }
+  return decoded.ok() ? decoded : InLog(decoded, lane);
 }
 
 absl::Status ProjectionFold::ApplyDecoded() {
@@ -309,13 +377,13 @@ absl::StatusOr<bool> ProjectionFold::RetryParked(const std::string& service,
 }
 
 absl::Status ProjectionFold::Settle() {
-  // A sync may have failed since it was begun.
-  ABSL_RETURN_IF_ERROR(sqlite::RewriteWal(file_.handle()));
-  ABSL_ASSIGN_OR_RETURN(sqlite::Statement checkpoint,
-                        file_.Prepare("PRAGMA wal_checkpoint(TRUNCATE)"));
-  ABSL_ASSIGN_OR_RETURN(const bool row, checkpoint.Step());
-  if (row && checkpoint.Int(0) == 0) return absl::OkStatus();
-  return absl::UnavailableError("the write-ahead log is in use");
+  CHECK(into_ == FoldInto::kNewFile);
+  ABSL_RETURN_IF_ERROR(file_.Execute(model_.spec().query_indexes));
+  for (const Lane& lane : lanes_) {
+    if (lane.at.next == 1) continue;
+    ABSL_RETURN_IF_ERROR(StoreCheckpoint(file_, lane.service, lane.partition, lane.at));
+  }
+  return FinishNew(file_);
 }
 
 bool ProgressMeter::Due(absl::Duration now) {

@@ -24,11 +24,17 @@ inline constexpr size_t kEntriesPerReadMax = 1'024;
 
 std::string ReadModelPath(const std::string& folder, const ReadModelSpec& spec);
 
+enum class FoldInto {
+  kLiveFile,  // opened or made; every step is safe
+  kNewFile,   // made anew, and safe from Settle on; until then, others see nothing of it
+};
+
 struct FoldStep {
   // Why the step ended early; what was folded before is stored. UNAVAILABLE and RESOURCE_EXHAUSTED:
   // try again later.
   absl::Status status;
   bool file_is_damaged = false;  // that is what the status is about, and not a log
+  bool file_is_lost = false;     // a new file that could not be written; it is of no use any more
   // UNAVAILABLE while a log is out of reach. Its lanes rest until AskAgain; the others go on.
   absl::Status out_of_reach;
   size_t entries = 0;
@@ -39,10 +45,10 @@ struct FoldStep {
 // Not thread-safe.
 class ProjectionFold {
  public:
-  // Opens or makes the file. One that was made from another spec of the same schema version, or
-  // is no database any more, is thrown away. `model` and the logs outlive the fold.
+  // Opens or makes the file. A live file that was made from another spec of the same schema
+  // version, or is no database any more, is thrown away. `model` and the logs outlive the fold.
   static absl::StatusOr<std::unique_ptr<ProjectionFold>> Open(const std::string& path,
-                                                              ReadModel& model,
+                                                              FoldInto into, ReadModel& model,
                                                               const std::vector<LogSource>& sources,
                                                               Files& files);
 
@@ -52,15 +58,17 @@ class ProjectionFold {
   // Why the file that was there was thrown away; empty when it was not.
   const std::string& discarded() const { return discarded_; }
 
-  // Reads what the lanes have, round robin, and applies it in one transaction together with the
-  // checkpoints.
+  // Reads what the lanes have and applies it, in a live file in one transaction together with the
+  // checkpoints. Lanes take turns; into a new file one is folded to its end before the next, since
+  // a partition's rows are near each other.
   FoldStep Step();
   // Reads again what rests.
   void AskAgain();
   // Applies the records of a parked stream that wait, in order, until one fails again; true when
   // none is left.
   absl::StatusOr<bool> RetryParked(const std::string& service, const StreamId& stream);
-  // Puts everything into the main file, safe from a power cut, so that the file can be moved.
+  // Of a new file: everything is in the main file, with its checkpoints and indexes, and safe from
+  // a power cut, so that the file can be moved. Nothing is folded after it.
   absl::Status Settle();
 
  private:
@@ -70,13 +78,16 @@ class ProjectionFold {
   };
   using StreamKey = std::pair<std::string, StreamId>;
 
-  ProjectionFold(sqlite::Connection file, ReadModel& model, std::vector<Lane> lanes)
-      : file_(std::move(file)), model_(model), lanes_(std::move(lanes)) {}
+  ProjectionFold(sqlite::Connection file, FoldInto into, ReadModel& model, std::vector<Lane> lanes)
+      : file_(std::move(file)), into_(into), model_(model), lanes_(std::move(lanes)) {}
 
   absl::Status ReadBatch();
+  absl::StatusOr<size_t> ReadOn(size_t lane, eventlog::FoldState& from);
+  bool BatchIsFull() const;
   void LetRest(const eventlog::LogReader& log);
   // False: the pass was rolled back because a record must be parked.
   bool ApplyBatch(Pass pass, FoldStep& step);
+  void FailAtFile(absl::Status status, FoldStep& step) const;
   absl::Status StoreCheckpoints(const std::vector<size_t>& reached);
   // An error of this function stops the reader: the entry cannot be read here.
   absl::Status Decode(const Lane& lane, const eventlog::EntryView& entry);
@@ -88,6 +99,7 @@ class ProjectionFold {
 
   std::string discarded_;
   sqlite::Connection file_;
+  const FoldInto into_;
   ReadModel& model_;
   std::vector<Lane> lanes_;
   size_t first_lane_ = 0;

@@ -1,5 +1,5 @@
 // Rebuilding a read model beside the live one, on the same queue: a step of the one, a step of the
-// other.
+// other. A file that is far from its first end of the logs is made in the same way.
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -28,13 +28,27 @@ void ProjectionRunner::Impl::Rebuild(
       [this, told = RebuildTold(std::move(progress))]() mutable { BeginRebuild(std::move(told)); });
 }
 
+// True when nothing has been folded yet and there is so much of it that a new file is faster. The
+// live file, which is empty, waits.
+bool ProjectionRunner::Impl::BeginFirstFold() {
+  uint64_t ahead = 0;
+  for (const Lane& lane : fold_->lanes()) {
+    if (lane.at.next > 1) return false;
+    ahead += lane.lag();
+  }
+  if (ahead < kFirstFoldMin) return false;
+  first_fold_ = true;
+  BeginRebuild(RebuildTold(nullptr));
+  // Where it could not begin, the live file is folded after all.
+  first_fold_ = rebuilding_.has_value();
+  return first_fold_;
+}
+
 void ProjectionRunner::Impl::BeginRebuild(RebuildTold told) {
   if (rebuilding_.has_value())
     return told.Last(absl::UnavailableError("a rebuild is under way already"));
-  const std::string path = RebuildPath(path_);
-  const absl::Status removed = RemoveDatabase(parts_.files, path);
-  if (!removed.ok()) return told.Last(removed);
-  auto fold = ProjectionFold::Open(path, *model_, sources_, parts_.files);
+  auto fold = ProjectionFold::Open(UnfinishedPath(path_), FoldInto::kNewFile, *model_, sources_,
+                                   parts_.files);
   if (!fold.ok()) return told.Last(fold.status());
   const absl::StatusOr<uint64_t> total = EntriesAhead((*fold)->lanes());
   if (!total.ok()) return told.Last(total.status());
@@ -50,6 +64,12 @@ void ProjectionRunner::Impl::RebuildStep() {
   const FoldStep step = rebuilding.fold->Step();
   rebuilding.entries += step.entries;
   if (step.entries > 0) rebuilding.looked_everywhere = false;
+  if (first_fold_) {
+    SetHealth(step.status.ok() ? step.out_of_reach : step.status);
+    ShowLag(rebuilding.fold->lanes());
+    events_metric_.Increment(static_cast<double>(step.events));
+  }
+  if (step.file_is_lost) return EndRebuild(step.status);
   if (absl::IsUnavailable(step.status) || (step.status.ok() && !step.out_of_reach.ok())) {
     rebuilding.fold->AskAgain();
     queue_->PostAfter(FollowAgainAfter(++rebuilding.failures), [this] { RebuildStep(); });
@@ -85,6 +105,7 @@ void ProjectionRunner::Impl::FinishRebuild() {
   // A damaged file or a foreign checkpoint is mended by this, so following begins anew.
   stopped_ = false;
   failures_ = 0;
+  first_fold_ = false;
   SetHealth(absl::OkStatus());
   FoldStep all;
   all.entries = rebuilding_->entries;
@@ -98,6 +119,8 @@ absl::Status ProjectionRunner::Impl::SwitchFiles() {
   ABSL_RETURN_IF_ERROR(rebuilding_->fold->Settle());
   rebuilding_->fold.reset();
   const std::string rebuilt = RebuildPath(path_);
+  ABSL_RETURN_IF_ERROR(RemoveDatabase(parts_.files, rebuilt));
+  ABSL_RETURN_IF_ERROR(parts_.files.Rename(UnfinishedPath(path_), rebuilt));
   std::vector<eventlog::Sequence> known;
   for (const Lane& lane : fold_->lanes()) known.push_back(lane.known);
   // Interrupted anywhere, the place is empty and the rebuilt file whole, and the next start goes on
@@ -113,7 +136,7 @@ absl::Status ProjectionRunner::Impl::SwitchFiles() {
     if (stopped_) SetHealth(replaced);
     return replaced;
   }
-  auto fold = ProjectionFold::Open(path_, *model_, sources_, parts_.files);
+  auto fold = ProjectionFold::Open(path_, FoldInto::kLiveFile, *model_, sources_, parts_.files);
   if (!fold.ok()) {
     stopped_ = true;
     SetHealth(fold.status());
@@ -134,7 +157,9 @@ void ProjectionRunner::Impl::EndRebuild(absl::Status status) {
     return;
   }
   // The live file goes on as it was.
+  RemoveDatabase(parts_.files, UnfinishedPath(path_)).IgnoreError();
   if (parts_.files.Exists(path_)) RemoveDatabase(parts_.files, RebuildPath(path_)).IgnoreError();
+  if (std::exchange(first_fold_, false)) SchedulePump();
   // Unless it is damaged.
   const bool passes = absl::IsUnavailable(status) || absl::IsResourceExhausted(status);
   if (passes && folded_anew_ && stopped_) FoldAnewLater(status);

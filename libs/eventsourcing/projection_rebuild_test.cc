@@ -8,17 +8,135 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "libs/base/status_macros.h"
 #include "libs/eventsourcing/projection_runner.h"
+#include "libs/eventsourcing/projection_runner_impl.h"
 #include "libs/eventsourcing/testing/tally.h"
 
 namespace buurtlog::eventsourcing {
 namespace {
 
+using testing::FlagEvent;
 using testing::NumberEvent;
 using testing::Tally;
 using testing::TextEvent;
 
-class ProjectionRebuildTest : public testing::ProjectionRunnerTest {};
+class ProjectionRebuildTest : public testing::ProjectionRunnerTest {
+ protected:
+  // So many that the first fold goes into a new file; a few of them are flags.
+  void AddMany() {
+    for (int i = 0; i < static_cast<int>(kFirstFoldMin); ++i) {
+      visits_.Add(static_cast<uint32_t>(i % 4), absl::StrCat("s", i % 8),
+                  {i % 1000 == 7 ? FlagEvent(true) : NumberEvent(i)});
+    }
+  }
+  std::string UnfinishedFile() const { return FilePath() + ".rebuild-unfinished"; }
+  // Until the new file is there, and some of it is folded.
+  void FollowIntoTheMiddle() {
+    Open();
+    runner_->Start();
+    for (int i = 0; i < 1000 && !std::filesystem::exists(UnfinishedFile()); ++i)
+      scheduler_.RunOne();
+    scheduler_.RunOne();
+    ASSERT_TRUE(std::filesystem::exists(UnfinishedFile()));
+    ASSERT_FALSE(runner_->caught_up());
+  }
+  bool HasIndex() {
+    bool found = false;
+    const absl::Status status = runner_->Read([&](sqlite::Connection& rows) -> absl::Status {
+      ABSL_ASSIGN_OR_RETURN(
+          sqlite::Statement select,
+          rows.Prepare("SELECT 1 FROM sqlite_master WHERE name = 'tally_by_events'"));
+      ABSL_ASSIGN_OR_RETURN(found, select.Step());
+      return absl::OkStatus();
+    });
+    EXPECT_TRUE(status.ok()) << status;
+    return found;
+  }
+};
+
+TEST_F(ProjectionRebuildTest, AFirstFoldOfManyEntriesIsMadeBesideTheLiveFile) {
+  AddMany();
+  FollowIntoTheMiddle();
+  EXPECT_EQ(Events("s0"), 0) << "what is not whole is shown to nobody";
+  EXPECT_GT(runner_->lag(), 0u);
+  EXPECT_TRUE(runner_->Checkpoints()->begin()->second.next == 1);
+  const Position newer = visits_.Add(0, "s0", {NumberEvent(1)});
+  EXPECT_TRUE(Reached({newer}, absl::Minutes(1)).ok());
+  EXPECT_TRUE(runner_->caught_up());
+  EXPECT_EQ(runner_->lag(), 0u);
+  EXPECT_EQ(Events("s0"), 1251);
+  EXPECT_TRUE(HasIndex());
+  EXPECT_FALSE(std::filesystem::exists(UnfinishedFile()));
+  EXPECT_FALSE(std::filesystem::exists(FilePath() + ".rebuild"));
+  EXPECT_TRUE(Verify()->equal());
+  const Digests folded = DigestsOf(*runner_);
+  OpenAndFollow();
+  EXPECT_EQ(runner_->discarded(), "");
+  EXPECT_EQ(DigestsOf(*runner_), folded);
+}
+
+TEST_F(ProjectionRebuildTest, AFirstFoldParksWhatFollowingParks) {
+  behaviour_.broken = true;
+  visits_.Add(0, "bad", {FlagEvent(true)});
+  OpenAndFollow();
+  EXPECT_TRUE(HasIndex());
+  AddMany();
+  scheduler_.RunUntilIdle();
+  const Digests followed = DigestsOf(*runner_);
+  const size_t parked = runner_->Parked()->size();
+  EXPECT_GT(parked, 1u);
+  runner_.reset();
+  std::filesystem::remove(FilePath());
+  FollowIntoTheMiddle();
+  scheduler_.RunUntilIdle();
+  EXPECT_EQ(DigestsOf(*runner_), followed);
+  EXPECT_EQ(runner_->Parked()->size(), parked);
+  behaviour_.broken = false;
+  EXPECT_EQ(Retry(), parked);
+  EXPECT_TRUE(Verify()->equal());
+}
+
+TEST_F(ProjectionRebuildTest, AFirstFoldThatWasInterruptedBeginsAnew) {
+  AddMany();
+  FollowIntoTheMiddle();
+  // As a killed process leaves it.
+  std::filesystem::copy(UnfinishedFile(), folder_ + "/copy");
+  runner_.reset();
+  std::filesystem::rename(folder_ + "/copy", UnfinishedFile());
+  OpenAndFollow();
+  EXPECT_EQ(Events("s0"), 1250);
+  EXPECT_TRUE(Verify()->equal());
+  EXPECT_FALSE(std::filesystem::exists(UnfinishedFile()));
+}
+
+TEST_F(ProjectionRebuildTest, ALogThatCannotBeReadStopsAFirstFoldWhereItStopsFollowing) {
+  AddMany();
+  visits_.Add(3, "n", {NumberEvent(1)}, "novelty");
+  FollowIntoTheMiddle();
+  scheduler_.RunUntilIdle();
+  EXPECT_TRUE(absl::IsUnimplemented(runner_->health())) << runner_->health();
+  EXPECT_EQ(Events("s0"), 1250) << "what is before it is shown";
+  EXPECT_FALSE(std::filesystem::exists(UnfinishedFile()));
+}
+
+TEST_F(ProjectionRebuildTest, AFullDiskEndsARebuildAndTheLiveFileGoesOn) {
+  for (int i = 0; i < 20; ++i)
+    visits_.Add(0, absl::StrCat("s", i), {TextEvent(std::string(4000, 'x'))});
+  OpenAndFollow();
+  behaviour_.pages_max = 5;
+  absl::Status told;
+  runner_->Rebuild([&](absl::StatusOr<RebuildProgress> progress) { told = progress.status(); });
+  scheduler_.RunUntilIdle();
+  EXPECT_TRUE(absl::IsResourceExhausted(told)) << told;
+  EXPECT_FALSE(std::filesystem::exists(UnfinishedFile()));
+  behaviour_.pages_max = 0;
+  visits_.Add(0, "s0", {NumberEvent(1)});
+  scheduler_.RunUntilIdle();
+  EXPECT_EQ(Events("s0"), 2);
+  EXPECT_TRUE(Rebuild().back().done);
+  EXPECT_TRUE(Verify()->equal());
+}
 
 TEST_F(ProjectionRebuildTest, ARebuildBesideTheLiveFileShowsProgressAndEndsWithTheSameRows) {
   for (int i = 0; i < 50; ++i)

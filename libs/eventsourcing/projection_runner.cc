@@ -33,6 +33,7 @@ prometheus::Counter& CounterOf(prometheus::Registry& registry, const std::string
 // A rebuilt file whose switch was cut short takes the place that is empty; one that was cut short
 // before is of no use.
 absl::Status SettleInterruptedRebuild(Files& files, const std::string& path) {
+  ABSL_RETURN_IF_ERROR(RemoveDatabase(files, UnfinishedPath(path)));
   const std::string rebuilt = RebuildPath(path);
   if (files.Exists(path) || !files.Exists(rebuilt)) return RemoveDatabase(files, rebuilt);
   ABSL_RETURN_IF_ERROR(RemoveDatabase(files, path));
@@ -47,6 +48,10 @@ absl::Status SettleInterruptedRebuild(Files& files, const std::string& path) {
 }  // namespace
 
 std::string RebuildPath(const std::string& path) { return absl::StrCat(path, ".rebuild"); }
+
+std::string UnfinishedPath(const std::string& path) {
+  return absl::StrCat(RebuildPath(path), "-unfinished");
+}
 
 ProjectionRunner::Impl::Impl(std::string folder, std::unique_ptr<ReadModel> model,
                              std::vector<LogSource> sources, Parts parts,
@@ -138,11 +143,11 @@ void ProjectionRunner::Impl::LearnHeads() {
                        // the log's chain
   }
   targets_ = std::move(targets);
-  SchedulePump();
+  if (!BeginFirstFold()) SchedulePump();
 }
 
 void ProjectionRunner::Impl::SchedulePump(absl::Duration delay) {
-  if (pump_scheduled_ || stopped_ || targets_.empty()) return;
+  if (pump_scheduled_ || stopped_ || first_fold_ || targets_.empty()) return;
   pump_scheduled_ = true;
   const auto pump = [this] {
     pump_scheduled_ = false;
@@ -156,7 +161,7 @@ void ProjectionRunner::Impl::SchedulePump(absl::Duration delay) {
 }
 
 void ProjectionRunner::Impl::Pump() {
-  if (stopped_) return;
+  if (stopped_ || first_fold_) return;
   const absl::Duration begin = parts_.scheduler.Now();
   const FoldStep step = fold_->Step();
   rest_.Worked(begin);
@@ -222,12 +227,16 @@ void ProjectionRunner::Impl::AskAgainLater() {
   });
 }
 
-void ProjectionRunner::Impl::Publish(const FoldStep& step) {
-  if (step.more) RefreshHeads();
+void ProjectionRunner::Impl::ShowLag(const std::vector<Lane>& lanes) {
   uint64_t lag = 0;
-  for (const Lane& lane : fold_->lanes()) lag += lane.lag();
+  for (const Lane& lane : lanes) lag += lane.lag();
   lag_ = lag;
   lag_metric_.Set(static_cast<double>(lag));
+}
+
+void ProjectionRunner::Impl::Publish(const FoldStep& step) {
+  if (step.more) RefreshHeads();
+  ShowLag(fold_->lanes());
   events_metric_.Increment(static_cast<double>(step.events));
   parked_metric_.Set(static_cast<double>(fold_->parked()));
   if (step.entries > 0) positions_.Publish(fold_->lanes());
@@ -271,6 +280,7 @@ void ProjectionRunner::Impl::RemoveOtherVersions() {
     const std::string path = absl::StrCat(folder_, "/", name);
     RemoveDatabase(parts_.files, path).IgnoreError();
     RemoveDatabase(parts_.files, RebuildPath(path)).IgnoreError();
+    RemoveDatabase(parts_.files, UnfinishedPath(path)).IgnoreError();
   }
 }
 
@@ -311,8 +321,9 @@ absl::StatusOr<std::unique_ptr<ProjectionRunner>> ProjectionRunner::Open(
   ABSL_RETURN_IF_ERROR(parts.files.MakeFolder(folder));
   const std::string path = ReadModelPath(folder, model->spec());
   ABSL_RETURN_IF_ERROR(SettleInterruptedRebuild(parts.files, path));
-  ABSL_ASSIGN_OR_RETURN(std::unique_ptr<ProjectionFold> fold,
-                        ProjectionFold::Open(path, *model, sources, parts.files));
+  ABSL_ASSIGN_OR_RETURN(
+      std::unique_ptr<ProjectionFold> fold,
+      ProjectionFold::Open(path, FoldInto::kLiveFile, *model, sources, parts.files));
   return std::unique_ptr<ProjectionRunner>(new ProjectionRunner(std::make_unique<Impl>(
       folder, std::move(model), std::move(sources), parts, std::move(fold))));
 }

@@ -1,6 +1,7 @@
 // Keeps a read model up to date: follows the logs it folds, applies events in transactions that
 // hold the checkpoint too, answers queries from a given position on, parks streams whose event
-// cannot be applied, and rebuilds beside the live rows.
+// cannot be applied, and rebuilds beside the live rows. The first fold of many entries is made like
+// a rebuild: until it is whole, there are no rows.
 //
 // File: <folder>/<name>-<schema_version>.db, with the model's tables and the runner's own:
 // `checkpoint(service, partition, state)`, `parked(service, stream, partition, sequence, reason,

@@ -22,7 +22,13 @@
 
 namespace buurtlog::eventsourcing {
 
+// Entries from which on the first fold of a read model goes into a new file.
+inline constexpr uint64_t kFirstFoldMin = 10'000;
+
+// Of a rebuilt file that is whole, and of one that is being made, which is of no use to anybody
+// else.
 std::string RebuildPath(const std::string& path);
+std::string UnfinishedPath(const std::string& path);
 
 class ProjectionRunner::Impl {
  public:
@@ -87,6 +93,7 @@ class ProjectionRunner::Impl {
   void SchedulePump(absl::Duration delay = absl::ZeroDuration());
   void Pump();
   void AskAgainLater();
+  void ShowLag(const std::vector<Lane>& lanes);
   void Publish(const FoldStep& step);
   void NoteCaughtUp();
   void RemoveOtherVersions();
@@ -96,6 +103,7 @@ class ProjectionRunner::Impl {
   void RefreshHeads();
   void SetHealth(absl::Status status) ABSL_LOCKS_EXCLUDED(mutex_);
   void RetryNext(Retry retry);
+  bool BeginFirstFold();
   void BeginRebuild(RebuildTold told);
   void RebuildStep();
   bool RebuildHasCaughtUp();
@@ -122,6 +130,7 @@ class ProjectionRunner::Impl {
   bool pump_scheduled_ = false;
   bool ask_scheduled_ = false;
   bool stopped_ = false;
+  bool first_fold_ = false;   // a new file is being made, and the live one waits for it
   bool folded_anew_ = false;  // because of damage, which is done once
   int failures_ = 0;
 

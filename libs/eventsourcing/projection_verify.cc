@@ -170,16 +170,13 @@ absl::StatusOr<VerifyResult> VerifyReadModel(
   ABSL_ASSIGN_OR_RETURN(const LiveFile live, ReadLive(ReadModelPath(folder, spec), spec, files));
   ABSL_RETURN_IF_ERROR(files.MakeFolder(scratch_folder));
   const std::string scratch = absl::StrCat(scratch_folder, "/", spec.name, ".verify");
-  ABSL_RETURN_IF_ERROR(RemoveDatabase(files, scratch));
   VerifyResult result;
   result.read_model = spec.name;
   result.live = live.digests;
   absl::Status folded;
   {
     ABSL_ASSIGN_OR_RETURN(const std::unique_ptr<ProjectionFold> fold,
-                          ProjectionFold::Open(scratch, fresh, sources, files));
-    // Nobody reads a scratch file after a power cut.
-    ABSL_RETURN_IF_ERROR(fold->file().Execute("PRAGMA synchronous = OFF"));
+                          ProjectionFold::Open(scratch, FoldInto::kNewFile, fresh, sources, files));
     folded = FoldUpTo(*fold, live.checkpoints, result.records, progress);
     if (folded.ok()) {
       auto digests = DigestOf(fold->file(), spec);

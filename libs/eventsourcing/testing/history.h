@@ -140,6 +140,7 @@ class History {
     absl::StatusOr<sqlite::Connection> rows = sqlite::Connection::Open(":memory:");
     EXPECT_TRUE(rows.ok()) << rows.status();
     EXPECT_TRUE(rows->Execute(model.spec().ddl).ok());
+    EXPECT_TRUE(rows->Execute(model.spec().query_indexes).ok());
     const std::vector<std::string>& followed = model.spec().services;
     for (const Place& place : order) {
       if (std::find(followed.begin(), followed.end(), place.service) == followed.end()) continue;

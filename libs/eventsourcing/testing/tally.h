@@ -42,6 +42,7 @@ class Tally final : public ReadModel {
         "note TEXT) WITHOUT ROWID;" +
         more_ddl;
     spec_.tables = {{"tally", {"stream", "events", "sum"}, {"note"}, "stream"}};
+    spec_.query_indexes = "CREATE INDEX tally_by_events ON tally(events);";
   }
   const ReadModelSpec& spec() const override { return spec_; }
   absl::Status Apply(const EventEnvelope& envelope, const google::protobuf::Message& event,

@@ -161,8 +161,6 @@ const eventsourcing::ReadModelSpec& DaySheet::spec() const {
                            second_nurse_id BLOB, starts_at INTEGER NOT NULL, duration_minutes INTEGER NOT NULL,
                            stage INTEGER NOT NULL, basis INTEGER NOT NULL, recording_id BLOB,
                            version INTEGER NOT NULL, PRIMARY KEY(client_id, visit_id)) WITHOUT ROWID;
-        CREATE INDEX visit_by_nurse ON visit(nurse_id, starts_at);
-        CREATE INDEX visit_by_second_nurse ON visit(second_nurse_id, starts_at) WHERE second_nurse_id IS NOT NULL;
         CREATE TABLE client_name(client_id BLOB PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
       )sql",
       {{"visit",
@@ -170,7 +168,11 @@ const eventsourcing::ReadModelSpec& DaySheet::spec() const {
          "stage", "basis", "recording_id", "version"},
         {},
         "client_id, visit_id"},
-       {"client_name", {"client_id"}, {"name"}, "client_id"}}};
+       {"client_name", {"client_id"}, {"name"}, "client_id"}},
+      R"sql(
+        CREATE INDEX visit_by_nurse ON visit(nurse_id, starts_at);
+        CREATE INDEX visit_by_second_nurse ON visit(second_nurse_id, starts_at) WHERE second_nurse_id IS NOT NULL;
+      )sql"};
   return *kSpec;
 }
 

@@ -121,13 +121,15 @@ const eventsourcing::ReadModelSpec& TeamHours::spec() const {
                                     starts_at INTEGER NOT NULL, duration_minutes INTEGER NOT NULL,
                                     basis INTEGER NOT NULL, two_nurses INTEGER NOT NULL,
                                     PRIMARY KEY(client_id, visit_id)) WITHOUT ROWID;
-        CREATE INDEX realised_visit_by_team ON realised_visit(team_id, starts_at);
       )sql",
                                        {{"realised_visit",
                                          {"client_id", "visit_id", "team_id", "starts_at",
                                           "duration_minutes", "basis", "two_nurses"},
                                          {},
-                                         "client_id, visit_id"}}};
+                                         "client_id, visit_id"}},
+                                       R"sql(
+        CREATE INDEX realised_visit_by_team ON realised_visit(team_id, starts_at);
+      )sql"};
   return *kSpec;
 }
 
