@@ -12,6 +12,10 @@
 namespace buurtlog::sqlite {
 namespace {
 
+// SQLite would count what it allocates, under one mutex for all connections. It can be told so only
+// before it is used for the first time, which is not always through this file.
+[[maybe_unused]] const int kStatisticsAreOff = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+
 // A null pointer would bind NULL, where an empty value is meant.
 const char* Data(std::string_view bytes) { return bytes.data() == nullptr ? "" : bytes.data(); }
 
