@@ -59,6 +59,13 @@ function(buurtlog_executable name)
   endif()
 endfunction()
 
+# buurtlog_places(SOURCES ...): these files may name BUURTLOG_SOURCE_DIR and BUURTLOG_BIN_DIR. No others: a compiler's cache has
+# nothing for a file that names its checkout.
+function(buurtlog_places)
+  set_property(SOURCE ${ARGN} APPEND PROPERTY COMPILE_DEFINITIONS
+    BUURTLOG_SOURCE_DIR="${CMAKE_SOURCE_DIR}" BUURTLOG_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+endfunction()
+
 # buurtlog_test(NAME SOURCES ... LIBS ... [TIMEOUT seconds] [DEPENDS executables ...]): a GoogleTest executable; each of
 # its tests is one test of ctest, so that `./test PART` can run it by name. In a build with sanitizers tests/sanitizers/watch runs it.
 function(buurtlog_test name)
@@ -69,8 +76,6 @@ function(buurtlog_test name)
   math(EXPR timeout "${ARG_TIMEOUT} * ${BUURTLOG_PATIENCE}")
   add_executable(${name} ${ARG_SOURCES})
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
-  target_compile_definitions(${name} PRIVATE BUURTLOG_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
-                                             BUURTLOG_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
   target_link_libraries(${name} PRIVATE ${ARG_LIBS} GTest::gmock GTest::gtest GTest::gtest_main)
   buurtlog_precompile(${name} buurtlog_precompiled_tests)
   buurtlog_link_program(${name})

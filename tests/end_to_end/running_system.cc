@@ -34,6 +34,8 @@ TemporaryFolder::~TemporaryFolder() {
   std::filesystem::remove_all(path_, ignored);
 }
 
+std::string Program(const std::string& name) { return absl::StrCat(BUURTLOG_BIN_DIR, "/", name); }
+
 std::string FreeAddress() {
   // Below the ports that the kernel gives to callers: none of them takes it while nobody listens.
   constexpr uint16_t kFirst = 15'000;

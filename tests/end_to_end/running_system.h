@@ -40,7 +40,7 @@ google::protobuf::Timestamp ProtoTime(absl::Time time);
 // `127.0.0.1` and a port that is free now: for processes that need to know each other's address
 // before they start.
 std::string FreeAddress();
-inline std::string Program(const std::string& name) { return BUURTLOG_BIN_DIR "/" + name; }
+std::string Program(const std::string& name);
 
 // A team of four nurses with two clients each, formed through gRPC, and everything needed to speak
 // to it.
