@@ -97,7 +97,8 @@ class EventLog : public LogReader {
 
   // Appends `entries`, each made by EncodeEntry with the epoch, sequence and previous hash of this
   // partition's chain. All or none of a call. Calls for a partition land in the order they were
-  // made; several may be under way.
+  // made; several may be under way. One without entries stores nothing: OK says that the caller is
+  // still the owner.
   //   OK                  durable and counting
   //   ABORTED             nothing of this call counts: another owner wrote, or an earlier append of
   //                       this chain failed

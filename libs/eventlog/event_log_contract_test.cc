@@ -96,6 +96,16 @@ TEST_P(EventLogContractTest, ALaterEpochFencesTheEarlierWriter) {
   EXPECT_THAT(Bodies(0), ElementsAre("in time", "on"));
 }
 
+TEST_P(EventLogContractTest, AnAppendOfNothingSaysWhetherTheWriterIsStillTheOwner) {
+  const FoldState earlier = Begin(0, "earlier").value();
+  EXPECT_TRUE(Append(0, earlier.epoch, {}).ok());
+  const FoldState later = Begin(0, "later").value();
+  EXPECT_THAT(Append(0, earlier.epoch, {}), HasCode(absl::StatusCode::kAborted));
+  EXPECT_TRUE(Append(0, later.epoch, {}).ok());
+  EXPECT_EQ(log().Head(0)->next, later.next);
+  EXPECT_THAT(Bodies(0), IsEmpty());
+}
+
 TEST_P(EventLogContractTest, AnOwnerNamesItselfInSoManyBytesAndNotInMore) {
   EXPECT_THAT(Begin(0, std::string(kOwnerBytesMax + 1, 'o')).status(),
               HasCode(absl::StatusCode::kInvalidArgument));

@@ -196,11 +196,10 @@ void PartitionWorker::DecideBatch() {
 void PartitionWorker::Send(Batch batch) {
   std::vector<std::string> entries = std::move(batch.entries);
   const uint64_t number = batch.number;
-  // Answers that write nothing, but stand on what is under way.
-  if (entries.empty()) batch.outcome = absl::OkStatus();
   const eventlog::Epoch epoch = batch.behind.epoch;
   under_way_.push_back(std::move(batch));
-  if (entries.empty()) return CompleteBatches();
+  // Also answers that write nothing: whoever lost the partition without knowing it must not give
+  // them.
   core_.parts.log.Append(
       partition_, epoch, std::move(entries),
       [this, mailbox = mailbox_, in_flight = core_.in_flight, number](absl::Status status) {

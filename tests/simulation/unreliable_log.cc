@@ -188,7 +188,7 @@ void UnreliableLog::Append(Partition partition, Epoch epoch, std::vector<std::st
       return ForwardTwice(state, partition, epoch, std::move(entries), state->dice.UpTo(kLateMax),
                           std::move(done));
     case 5:
-      Miscount(state, partition, epoch, entries.front());
+      if (!entries.empty()) Miscount(state, partition, epoch, entries.front());
       return Forward(state, partition, epoch, std::move(entries), std::move(done));
     default:  // the answer is late
       Forward(state, partition, epoch, std::move(entries),
