@@ -38,6 +38,10 @@ absl::Status DataLossAt(Partition partition, Sequence sequence, std::string_view
 FoldState PlaceBefore(const EntryView& entry);
 
 std::string LogFilePath(const std::string& folder);
+// The table of a partition.
+std::string TableOf(Partition partition);
+// Sequences are SQLite's rowids.
+inline constexpr Sequence kSequenceMax = (Sequence{1} << 62) - 1;
 
 // Makes an empty log.db. ALREADY_EXISTS when there is one with entries.
 absl::Status CreateLogFile(const SqliteLogOptions& options, uint32_t partitions);

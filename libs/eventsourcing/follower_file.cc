@@ -84,6 +84,23 @@ absl::StatusOr<sqlite::Connection> OpenForWriting(Files& files, const std::strin
   return file;
 }
 
+absl::StatusOr<sqlite::Connection> OpenOrMakeAnew(Files& files, const std::string& path,
+                                                  std::string& discarded) {
+  const auto open = [&]() -> absl::StatusOr<sqlite::Connection> {
+    ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, OpenForWriting(files, path));
+    ABSL_RETURN_IF_ERROR(LoadCheckpoints(file).status());
+    ABSL_RETURN_IF_ERROR(LoadParked(file, "").status());
+    return file;
+  };
+  // What is left beside a main file that is gone belongs to no database.
+  if (!files.Exists(path)) ABSL_RETURN_IF_ERROR(RemoveDatabase(files, path));
+  absl::StatusOr<sqlite::Connection> file = open();
+  if (!absl::IsDataLoss(file.status())) return file;
+  discarded = "the file is damaged";
+  ABSL_RETURN_IF_ERROR(RemoveDatabase(files, path));
+  return open();
+}
+
 absl::StatusOr<sqlite::Connection> OpenNew(Files& files, const std::string& path) {
   ABSL_RETURN_IF_ERROR(RemoveDatabase(files, path));
   ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, sqlite::Connection::Open(path, FollowerOptions()));

@@ -32,6 +32,9 @@ struct ParkedRecord {
 // WAL, synchronous=NORMAL: neither kill -9 nor a power cut tears rows from checkpoint. Makes the
 // file and the tables `checkpoint` and `parked` when they are missing.
 absl::StatusOr<sqlite::Connection> OpenForWriting(Files& files, const std::string& path);
+// Throws a damaged file away and makes it anew, and `discarded` then says why.
+absl::StatusOr<sqlite::Connection> OpenOrMakeAnew(Files& files, const std::string& path,
+                                                  std::string& discarded);
 // A new file, in the place of whatever stood there, for somebody who makes all of it and throws it
 // away when that does not come to its end: nothing is safe, from a crash neither, and one
 // transaction is open, before FinishNew.

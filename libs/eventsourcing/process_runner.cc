@@ -452,29 +452,6 @@ absl::StatusOr<bool> ProcessRunner::Impl::BeginRetried(Retry& retry) {
 
 // ---- the public face
 
-namespace {
-
-absl::StatusOr<sqlite::Connection> OpenWhole(Files& files, const std::string& path) {
-  ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, OpenForWriting(files, path));
-  ABSL_RETURN_IF_ERROR(LoadCheckpoints(file).status());
-  ABSL_RETURN_IF_ERROR(LoadParked(file, "").status());
-  return file;
-}
-
-// A process that begins again gives the same commands, under the same keys.
-absl::StatusOr<sqlite::Connection> OpenProcessFile(Files& files, const std::string& path,
-                                                   std::string& discarded) {
-  // What is left beside a main file that is gone belongs to no database.
-  if (!files.Exists(path)) ABSL_RETURN_IF_ERROR(RemoveDatabase(files, path));
-  absl::StatusOr<sqlite::Connection> file = OpenWhole(files, path);
-  if (!absl::IsDataLoss(file.status())) return file;
-  discarded = "the file is damaged";
-  ABSL_RETURN_IF_ERROR(RemoveDatabase(files, path));
-  return OpenWhole(files, path);
-}
-
-}  // namespace
-
 absl::StatusOr<std::unique_ptr<ProcessRunner>> ProcessRunner::Open(const std::string& folder,
                                                                    std::unique_ptr<Process> process,
                                                                    std::vector<LogSource> sources,
@@ -483,7 +460,8 @@ absl::StatusOr<std::unique_ptr<ProcessRunner>> ProcessRunner::Open(const std::st
   const std::string name(process->name());
   const std::string path = absl::StrCat(folder, "/", name, ".db");
   std::string discarded;
-  ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, OpenProcessFile(parts.files, path, discarded));
+  // One that is made anew gives the same commands, under the same keys.
+  ABSL_ASSIGN_OR_RETURN(sqlite::Connection file, OpenOrMakeAnew(parts.files, path, discarded));
   ABSL_ASSIGN_OR_RETURN(const CheckpointVector checkpoints, LoadCheckpoints(file));
   ABSL_ASSIGN_OR_RETURN(std::vector<Lane> lanes,
                         MakeLanes(sources, process->services(), checkpoints));

@@ -432,12 +432,10 @@ class StateStore::Impl {
     return absl::OkStatus();
   }
 
-  // A file that turns out damaged is thrown away at the next start. Each time that it is met, until
-  // it is written down.
+  // A damaged file is thrown away at the next start; said each time, until it is written down.
   absl::Status Noticed(absl::Status status) {
-    if (!absl::IsDataLoss(status)) return status;
-    damaged_ = true;
-    if (!marked_.exchange(true) && !MarkDamaged(files_, path_).ok()) marked_ = false;
+    damaged_ = damaged_ || absl::IsDataLoss(status);
+    if (damaged_ && !marked_.exchange(true)) marked_ = MarkDamaged(files_, path_).ok();
     return status;
   }
 
