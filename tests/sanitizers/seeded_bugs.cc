@@ -62,7 +62,7 @@ void UseAfterFree() {
   RunAsTask([gone] { *gone = 2; });
 }
 
-int* AddressOfLocal() {
+[[gnu::noinline]] int* AddressOfLocal() {
   int local = Unforeseen(1);
   return Unforeseen(&local);
 }
