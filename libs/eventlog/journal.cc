@@ -273,8 +273,11 @@ absl::Status Journal::WriteBatch() {
   }
   if (status.ok()) status = file.Sync();
   if (status.ok()) return status;
-  // Readers beside us would believe it, and the machine may tell them that it is on the disk.
-  file.Write(offset_, std::string(kBatchHeaderBytes, '\0')).IgnoreError();
+  // Readers beside us would believe it, and the machine may tell them that it is on the disk. The
+  // rest of its header stays, so that its generation is not used again.
+  char* const crc = buffer_.data() + kCrcPlace;
+  Store<uint32_t>(crc, ~Load<uint32_t>(crc));
+  file.Write(offset_ + kCrcPlace, std::string(crc, sizeof(uint32_t))).IgnoreError();
   return absl::UnavailableError(absl::StrCat("unknown whether it was stored: ", status.message()));
 }
 

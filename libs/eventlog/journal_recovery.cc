@@ -132,6 +132,10 @@ absl::StatusOr<uint64_t> TakeJournals(const SqliteLogOptions& options, LogFileRe
                         FindGenerations(options, reader.identity().log_id));
   Recovery recovery(reader, options.accept_shortened, sink);
   for (Found& file : found) ABSL_RETURN_IF_ERROR(recovery.TakeFile(file));
+  // One whose first header is damaged is of no known generation, and may have been taken too early.
+  if (options.accept_shortened) {
+    for (Found& file : found) ABSL_RETURN_IF_ERROR(recovery.TakeFile(file));
+  }
   return found.back().generation;
 }
 

@@ -106,6 +106,9 @@ class MemoryEventLog::Impl {
       if (!room.Take(bytes->size())) break;
       const absl::StatusOr<EntryView> entry = ParseEntry(*bytes);
       if (!entry.ok()) return DamageAt(partition, sequence, StdView(entry.status().message()));
+      if (entry->header.partition != partition || entry->header.sequence != sequence) {
+        return DamageAt(partition, sequence, "another entry stands in its place");
+      }
       ABSL_RETURN_IF_ERROR(visit(*entry));
     }
     return absl::OkStatus();

@@ -265,7 +265,11 @@ void SqliteLogFlusher::Judge(Call& call, Flush& flush) {
   flush.stats.entries += entries.size();
   flush.stats.bytes += call.bytes;
   if (call.begun) call.begun_state = state;
-  if (entries.empty()) return;
+  if (entries.empty()) {
+    // Asked by the owner; stands on nothing that is stored now, unless there is something.
+    call.judged = earlier == flush.changes.end();
+    return;
+  }
   Flush::Change& change = flush.changes[call.partition];
   change.state = std::move(state);
   std::move(entries.begin(), entries.end(), std::back_inserter(change.entries));

@@ -51,7 +51,11 @@ void ProjectionRunner::Impl::BeginRebuild(RebuildTold told) {
                                    parts_.files);
   if (!fold.ok()) return told.Last(fold.status());
   const absl::StatusOr<uint64_t> total = EntriesAhead((*fold)->lanes());
-  if (!total.ok()) return told.Last(total.status());
+  if (!total.ok()) {
+    fold->reset();
+    RemoveDatabase(parts_.files, UnfinishedPath(path_)).IgnoreError();
+    return told.Last(total.status());
+  }
   const absl::Duration now = parts_.scheduler.Now();
   rebuilding_.emplace(
       Rebuilding{*std::move(fold), ProgressMeter(*total, now), 0, 0, false, std::move(told)});
@@ -70,7 +74,9 @@ void ProjectionRunner::Impl::RebuildStep() {
     events_metric_.Increment(static_cast<double>(step.events));
   }
   if (step.file_is_lost) return EndRebuild(step.status);
-  if (absl::IsUnavailable(step.status) || (step.status.ok() && !step.out_of_reach.ok())) {
+  // A first fold waits for no log that is away: the live file follows it when it is back.
+  const bool waits = !step.out_of_reach.ok() && !step.more && !first_fold_;
+  if (absl::IsUnavailable(step.status) || (step.status.ok() && waits)) {
     rebuilding.fold->AskAgain();
     queue_->PostAfter(FollowAgainAfter(++rebuilding.failures), [this] { RebuildStep(); });
     return;
@@ -162,7 +168,7 @@ void ProjectionRunner::Impl::EndRebuild(absl::Status status) {
   if (std::exchange(first_fold_, false)) SchedulePump();
   // Unless it is damaged.
   const bool passes = absl::IsUnavailable(status) || absl::IsResourceExhausted(status);
-  if (passes && folded_anew_ && stopped_) FoldAnewLater(status);
+  if (passes && stopped_) FoldAnewLater(status);
   rebuilding.told.Last(status);
 }
 

@@ -11,11 +11,13 @@
 #include "libs/base/status_macros.h"
 #include "libs/eventsourcing/projection_runner.h"
 #include "libs/eventsourcing/projection_runner_impl.h"
+#include "libs/eventsourcing/testing/distant_log.h"
 #include "libs/eventsourcing/testing/tally.h"
 
 namespace buurtlog::eventsourcing {
 namespace {
 
+using testing::DistantLog;
 using testing::FlagEvent;
 using testing::NumberEvent;
 using testing::Tally;
@@ -108,6 +110,30 @@ TEST_F(ProjectionRebuildTest, AFirstFoldThatWasInterruptedBeginsAnew) {
   EXPECT_EQ(Events("s0"), 1250);
   EXPECT_TRUE(Verify()->equal());
   EXPECT_FALSE(std::filesystem::exists(UnfinishedFile()));
+}
+
+TEST_F(ProjectionRebuildTest, AFirstFoldWaitsForNoLogThatIsOutOfReach) {
+  AddMany();
+  clients_.Add(1, "far", {NumberEvent(1)});
+  DistantLog distant(clients_.log());
+  auto runner = ProjectionRunner::Open(folder_, std::make_unique<Tally>(behaviour_),
+                                       {visits_.source(), {&distant, clients_.source().codec}},
+                                       {scheduler_, clock_, metrics_});
+  ASSERT_TRUE(runner.ok()) << runner.status();
+  runner_ = *std::move(runner);
+  runner_->Start();
+  for (int i = 0; i < 1000 && !std::filesystem::exists(UnfinishedFile()); ++i) scheduler_.RunOne();
+  ASSERT_TRUE(std::filesystem::exists(UnfinishedFile()));
+  distant.SetOutOfReach({0, 1, 2, 3});
+  scheduler_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(Events("s0"), 1250);
+  EXPECT_EQ(Events("far"), 0);
+  EXPECT_TRUE(absl::IsUnavailable(runner_->health())) << runner_->health();
+  distant.SetOutOfReach({});
+  scheduler_.RunFor(absl::Seconds(10));
+  EXPECT_EQ(Events("far"), 1);
+  EXPECT_EQ(runner_->health(), absl::OkStatus());
+  runner_.reset();
 }
 
 TEST_F(ProjectionRebuildTest, ALogThatCannotBeReadStopsAFirstFoldWhereItStopsFollowing) {

@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "libs/base/care_day.h"
 #include "libs/base/status_macros.h"
+#include "libs/base/testing/patience.h"
 #include "libs/eventlog/head_file.h"
 #include "libs/eventlog/identity_file.h"
 #include "tests/end_to_end/running_system.h"
@@ -130,7 +131,7 @@ absl::Status DamageWalk::Prepare(Ending ending, size_t commands) {
   system_.Launch(0);
   ABSL_RETURN_IF_ERROR(system_.AwaitServing(0));
   load_.Reconnect();
-  shown_ = Ask();
+  shown_ = AskWhenSettled();
   system_.Signal(0, SIGTERM);
   if (system_.Wait(0) != 0) return absl::InternalError("no clean stop");
   for (const absl::Status& error : shown_.errors) ABSL_RETURN_IF_ERROR(error);
@@ -211,6 +212,20 @@ DamageWalk::Shown DamageWalk::Ask() {
   return shown;
 }
 
+// A process may still have something to do behind a start, and does it behind every start alike.
+DamageWalk::Shown DamageWalk::AskWhenSettled() {
+  const absl::Duration unchanged_for = Patience(absl::Seconds(1));
+  Shown shown = Ask();
+  absl::Time changed = absl::Now();
+  while (absl::Now() - changed < unchanged_for) {
+    system_.AwaitEnd(0, absl::Milliseconds(50));
+    Shown next = Ask();
+    if (next.answers != shown.answers) changed = absl::Now();
+    shown = std::move(next);
+  }
+  return shown;
+}
+
 std::string DamageWalk::WhatIsMissing(bool& missing) {
   LogAudit audit(system_.data_folder());
   if (const absl::Status read = audit.ReadOn(); !read.ok()) {
@@ -260,7 +275,8 @@ DamageResult DamageWalk::Try(const Damage& damage) {
 
 DamageResult DamageWalk::LookAtRunning(bool verified) {
   load_.Reconnect();
-  const Shown shown = Ask();
+  Shown shown = Ask();
+  if (shown.answers != shown_.answers) shown = AskWhenSettled();
   const absl::Status more = load_.OneMore(absl::Seconds(5));
   bool missing = false;
   const std::string gone = WhatIsMissing(missing);

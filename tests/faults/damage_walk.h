@@ -65,6 +65,7 @@ class DamageWalk {
   void Restore();
   absl::Status Do(const Damage& damage);
   Shown Ask();
+  Shown AskWhenSettled();
   // Empty when what it holds is a prefix of what it held that misses nothing from before the head
   // file; else a sentence.
   std::string WhatIsMissing(bool& missing);
