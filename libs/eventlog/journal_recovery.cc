@@ -139,6 +139,17 @@ absl::StatusOr<uint64_t> TakeJournals(const SqliteLogOptions& options, LogFileRe
   return found.back().generation;
 }
 
+// A batch that an earlier writer made void, as its sync had failed, may still stand on the disk as
+// it was. It must not come back behind what is decided now.
+absl::Status SyncJournals(const SqliteLogOptions& options) {
+  for (size_t i = 0; i < kJournalFiles; ++i) {
+    ABSL_ASSIGN_OR_RETURN(VfsFile file,
+                          VfsFile::Open(JournalPath(options.folder, i), options.vfs, false));
+    ABSL_RETURN_IF_ERROR(file.Sync());
+  }
+  return absl::OkStatus();
+}
+
 // What does not follow from log.db must not be met again.
 absl::Status EmptyJournals(const SqliteLogOptions& options) {
   for (size_t i = 0; i < kJournalFiles; ++i) {
@@ -162,6 +173,7 @@ absl::Status CheckJournalFiles(const SqliteLogOptions& options, Files& files) {
 
 absl::StatusOr<uint64_t> RecoverJournal(const SqliteLogOptions& options, LogFileReader& reader,
                                         LogFileWriter& writer) {
+  ABSL_RETURN_IF_ERROR(SyncJournals(options));
   ABSL_ASSIGN_OR_RETURN(sqlite::Transaction transaction, writer.Begin());
   ABSL_ASSIGN_OR_RETURN(
       const uint64_t newest,
