@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "libs/base/testing/patience.h"
 #include "tests/end_to_end/running_system.h"
 #include "tests/faults/care_load.h"
 #include "tests/faults/log_audit.h"
@@ -131,7 +132,13 @@ TEST_F(DiskFullTest, WhatIsFoldedIsLeftBehindAndTheLogGoesOn) {
   const end_to_end::ProgramResult status = Status({});
   EXPECT_EQ(status.exit_code, 5);
   EXPECT_TRUE(absl::StrContains(status.out, "not ready: ")) << status.out;
-  const std::string lines = system_.TakeLogLines();
+  // The log line comes when the service next looks at itself.
+  std::string lines = system_.TakeLogLines();
+  const absl::Time give_up = absl::Now() + Patience(absl::Seconds(20));
+  while (!absl::StrContains(lines, "not_ready") && absl::Now() < give_up) {
+    system_.AwaitEnd(0, absl::Milliseconds(50));
+    lines += system_.TakeLogLines();
+  }
   EXPECT_TRUE(absl::StrContains(lines, "not_ready")) << lines;
   system_.faults().None();
   EndWell();
