@@ -20,6 +20,10 @@ absl::StatusOr<uint64_t> EntriesAhead(std::vector<Lane>& lanes) {
   return entries;
 }
 
+bool Passes(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsResourceExhausted(status);
+}
+
 }  // namespace
 
 void ProjectionRunner::Impl::Rebuild(
@@ -106,8 +110,14 @@ bool ProjectionRunner::Impl::RebuildHasCaughtUp() {
 }
 
 void ProjectionRunner::Impl::FinishRebuild() {
+  const bool followed = !stopped_;
   const absl::Status switched = SwitchFiles();
-  if (!switched.ok()) return EndRebuild(switched);
+  if (!switched.ok()) {
+    EndRebuild(switched);
+    // The old file is gone, and the new one could not be opened.
+    if (Passes(switched) && followed && stopped_ && !folded_anew_) FoldAnewLater(switched);
+    return;
+  }
   // A damaged file or a foreign checkpoint is mended by this, so following begins anew.
   stopped_ = false;
   failures_ = 0;
@@ -167,8 +177,7 @@ void ProjectionRunner::Impl::EndRebuild(absl::Status status) {
   if (parts_.files.Exists(path_)) RemoveDatabase(parts_.files, RebuildPath(path_)).IgnoreError();
   if (std::exchange(first_fold_, false)) SchedulePump();
   // Unless it is damaged.
-  const bool passes = absl::IsUnavailable(status) || absl::IsResourceExhausted(status);
-  if (passes && stopped_) FoldAnewLater(status);
+  if (Passes(status) && folded_anew_ && stopped_) FoldAnewLater(status);
   rebuilding.told.Last(status);
 }
 

@@ -434,7 +434,7 @@ class StateStore::Impl {
 
   // A damaged file is thrown away at the next start; said each time, until it is written down.
   absl::Status Noticed(absl::Status status) {
-    damaged_ = damaged_ || absl::IsDataLoss(status);
+    if (absl::IsDataLoss(status)) damaged_ = true;
     if (damaged_ && !marked_.exchange(true)) marked_ = MarkDamaged(files_, path_).ok();
     return status;
   }
