@@ -139,26 +139,28 @@ absl::StatusOr<uint64_t> TakeJournals(const SqliteLogOptions& options, LogFileRe
   return found.back().generation;
 }
 
-// A batch that an earlier writer made void, as its sync had failed, may still stand on the disk as
-// it was. It must not come back behind what is decided now.
-absl::Status SyncJournals(const SqliteLogOptions& options) {
+absl::Status ForEachJournal(const SqliteLogOptions& options,
+                            absl::FunctionRef<absl::Status(VfsFile&)> change) {
   for (size_t i = 0; i < kJournalFiles; ++i) {
     ABSL_ASSIGN_OR_RETURN(VfsFile file,
                           VfsFile::Open(JournalPath(options.folder, i), options.vfs, false));
-    ABSL_RETURN_IF_ERROR(file.Sync());
+    ABSL_RETURN_IF_ERROR(change(file));
   }
   return absl::OkStatus();
 }
 
+// A batch that an earlier writer made void, as its sync had failed, may still stand on the disk as
+// it was. It must not come back behind what is decided now.
+absl::Status SyncJournals(const SqliteLogOptions& options) {
+  return ForEachJournal(options, [](VfsFile& file) { return file.Sync(); });
+}
+
 // What does not follow from log.db must not be met again.
 absl::Status EmptyJournals(const SqliteLogOptions& options) {
-  for (size_t i = 0; i < kJournalFiles; ++i) {
-    ABSL_ASSIGN_OR_RETURN(VfsFile file,
-                          VfsFile::Open(JournalPath(options.folder, i), options.vfs, false));
+  return ForEachJournal(options, [](VfsFile& file) -> absl::Status {
     ABSL_RETURN_IF_ERROR(file.Truncate());
-    ABSL_RETURN_IF_ERROR(file.Sync());
-  }
-  return absl::OkStatus();
+    return file.Sync();
+  });
 }
 
 }  // namespace

@@ -101,6 +101,14 @@ class LogOnDisk {
 
 constexpr uint64_t kSeeds = 20;
 
+// What was acknowledged is there, and nothing else.
+void LoseThePowerAndCompare(LogOnDisk& log, uint64_t seed) {
+  log.Crash(AfterCrash::kNothing);
+  const absl::StatusOr<Sequence> last = log.ReadAnew();
+  ASSERT_EQ(last.status(), absl::OkStatus()) << seed;
+  EXPECT_EQ(*last, log.acknowledged()) << seed;
+}
+
 TEST(SqliteLogPowerTest, ASyncThatFailedWhileOpeningIsNotBelievedTheNextTime) {
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
     LogOnDisk log(seed);
@@ -111,10 +119,7 @@ TEST(SqliteLogPowerTest, ASyncThatFailedWhileOpeningIsNotBelievedTheNextTime) {
     ASSERT_EQ(log.Open(), absl::OkStatus());
     // Into the journal, where the entries stood until now.
     for (int i = 0; i < 20; ++i) ASSERT_EQ(log.Append(10), absl::OkStatus());
-    log.Crash(AfterCrash::kNothing);
-    const absl::StatusOr<Sequence> last = log.ReadAnew();
-    ASSERT_EQ(last.status(), absl::OkStatus()) << seed;
-    EXPECT_EQ(*last, log.acknowledged()) << seed;
+    LoseThePowerAndCompare(log, seed);
   }
 }
 
@@ -129,10 +134,7 @@ TEST(SqliteLogPowerTest, ASyncOfTheWalThatFailedIsNotBelievedWhenItIsTriedAgain)
     log.Append(1).IgnoreError();  // settles it, and does not follow from it
     log.TakeOn();
     for (int i = 0; i < 20; ++i) ASSERT_EQ(log.Append(10), absl::OkStatus());
-    log.Crash(AfterCrash::kNothing);
-    const absl::StatusOr<Sequence> last = log.ReadAnew();
-    ASSERT_EQ(last.status(), absl::OkStatus()) << seed;
-    EXPECT_EQ(*last, log.acknowledged()) << seed;
+    LoseThePowerAndCompare(log, seed);
   }
 }
 
@@ -149,10 +151,7 @@ TEST(SqliteLogPowerTest, ABatchThatWasMadeVoidDoesNotComeBackWithAPowerCut) {
     log.Crash(AfterCrash::kAll);
     ASSERT_EQ(log.Open(), absl::OkStatus());
     ASSERT_EQ(log.Append(1), absl::OkStatus());
-    log.Crash(AfterCrash::kNothing);
-    const absl::StatusOr<Sequence> last = log.ReadAnew();
-    ASSERT_EQ(last.status(), absl::OkStatus()) << seed;
-    EXPECT_EQ(*last, log.acknowledged()) << seed;
+    LoseThePowerAndCompare(log, seed);
   }
 }
 
