@@ -110,12 +110,11 @@ absl::StatusOr<VersionedState> BatchDecider::Committed(const StreamKey& key) {
   return cache_.Put(key, {stored.version, std::move(state)});
 }
 
-absl::StatusOr<BatchDecider::Current> BatchDecider::Find(const StreamKey& key) {
+absl::StatusOr<VersionedState> BatchDecider::Newest(const StreamKey& key) {
   if (const auto it = speculative_.find(key); it != speculative_.end()) {
-    return Current{{it->second.version, it->second.state}, true};
+    return VersionedState{it->second.version, it->second.state};
   }
-  ABSL_ASSIGN_OR_RETURN(VersionedState committed, Committed(key));
-  return Current{std::move(committed), false};
+  return Committed(key);
 }
 
 absl::Status BatchDecider::CheckTimes(const Command& command) const {
@@ -180,14 +179,13 @@ void BatchDecider::Decide(PendingCommandPtr pending) {
 
 void BatchDecider::DecideNew(PendingCommandPtr pending) {
   const Command& command = pending->command;
-  absl::StatusOr<Current> current = Find({command.type, command.stream_id});
-  if (!current.ok()) return Release(std::move(pending), false, current.status());
-  const uint64_t version = current->now.version;
+  const absl::StatusOr<VersionedState> newest = Newest({command.type, command.stream_id});
+  if (!newest.ok()) return core_.Answer(std::move(pending), newest.status());
+  const uint64_t version = newest->version;
   if (command.expected_version.has_value() && *command.expected_version != version) {
     absl::Status status = absl::AbortedError(absl::StrCat(
         "expected version ", *command.expected_version, ", the stream is at ", version));
-    return Release(std::move(pending), current->speculative,
-                   WithReason(status, "VERSION_MISMATCH"));
+    return AnswerUnwritten(std::move(pending), WithReason(status, "VERSION_MISMATCH"));
   }
   CommandContext context;
   context.now = recorded_at_;
@@ -195,32 +193,32 @@ void BatchDecider::DecideNew(PendingCommandPtr pending) {
       command.occurred_at == absl::InfinitePast() ? recorded_at_ : command.occurred_at;
   context.command_id = command.idempotency_key;
   context.actor = command.actor;
-  absl::StatusOr<WrappedEvents> events = command.decide(*current->now.state, context);
+  absl::StatusOr<WrappedEvents> events = command.decide(*newest->state, context);
 
   log::v1::Record record = NewRecord(*pending, version);
   if (!events.ok()) {
     // A rule's refusal stands on exactly the state before it, so it is kept; anything else may be
     // asked again.
     if (!absl::IsFailedPrecondition(events.status()) || version == 0 || command.validate_only) {
-      return Release(std::move(pending), current->speculative, events.status());
+      return AnswerUnwritten(std::move(pending), events.status());
     }
     if (!MayRecordRefusal(pending->name.actor)) {
-      return Release(std::move(pending), current->speculative,
-                     absl::ResourceExhaustedError("too many refused commands within a minute"));
+      return AnswerUnwritten(std::move(pending), absl::ResourceExhaustedError(
+                                                     "too many refused commands within a minute"));
     }
     record.mutable_refusal()->set_reason(StatusReason(events.status()).value_or("REFUSED"));
     record.mutable_refusal()->set_message(std::string(events.status().message()));
-    return Write(std::move(pending), *current, record, {});
+    return Write(std::move(pending), *newest, record, {});
   }
   if (events->size() > kEventsPerRecordMax) {
-    return Release(std::move(pending), current->speculative,
-                   absl::InvalidArgumentError(absl::StrCat("the command would make more than ",
-                                                           kEventsPerRecordMax, " events")));
+    return AnswerUnwritten(std::move(pending), absl::InvalidArgumentError(
+                                                   absl::StrCat("the command would make more than ",
+                                                                kEventsPerRecordMax, " events")));
   }
   for (const auto& event : *events) {
     *record.add_events() = EventCodec::Encode(*event, NewUuid(recorded_at_, core_.parts.random));
   }
-  Write(std::move(pending), *current, record, *events);
+  Write(std::move(pending), *newest, record, *events);
 }
 
 bool BatchDecider::MayRecordRefusal(const Uuid& actor) {
@@ -257,17 +255,16 @@ log::v1::Record BatchDecider::NewRecord(const PendingCommand& pending,
   return record;
 }
 
-void BatchDecider::Write(PendingCommandPtr pending, const Current& current,
+void BatchDecider::Write(PendingCommandPtr pending, const VersionedState& before,
                          const log::v1::Record& record, const WrappedEvents& events) {
   const std::string body = record.SerializeAsString();
   const size_t bytes = eventlog::kHeaderBytes + body.size();
   if (bytes > core_.parts.log.identity().record_bytes_max) {
-    return Release(
-        std::move(pending), current.speculative,
-        absl::InvalidArgumentError(absl::StrCat("the record would have ", bytes, " bytes")));
+    return AnswerUnwritten(std::move(pending), absl::InvalidArgumentError(absl::StrCat(
+                                                   "the record would have ", bytes, " bytes")));
   }
   if (absl::Status status = CheckReadable(body, *pending->command.type->event); !status.ok()) {
-    return Release(std::move(pending), current.speculative, std::move(status));
+    return AnswerUnwritten(std::move(pending), std::move(status));
   }
   absl::StatusOr<type::v1::Receipt> answer =
       AnswerOf(record, {core_.parts.log.identity().service, partition_, chain_.next});
@@ -277,18 +274,18 @@ void BatchDecider::Write(PendingCommandPtr pending, const Current& current,
       answer->clear_position();
       answer->clear_event_ids();
     }
-    return Release(std::move(pending), current.speculative, std::move(answer));
+    return AnswerUnwritten(std::move(pending), std::move(answer));
   }
 
   const StreamKey key{pending->command.type, pending->command.stream_id};
   StateChange& change = batch_.changes.emplace_back();
   change.sequence = chain_.next;
   change.stream = {record.category(), key.id};
-  change.version = current.now.version + events.size();
+  change.version = before.version + events.size();
   change.command = pending->name;
   if (!events.empty()) {
     change.state.emplace();
-    Evolve(key, current.now, events);
+    Evolve(key, before, events);
   }
 
   eventlog::EntryHeader header;
@@ -324,9 +321,8 @@ void BatchDecider::Evolve(const StreamKey& key, const VersionedState& before,
   newest.last_change = batch_.changes.size() - 1;
 }
 
-void BatchDecider::Release(PendingCommandPtr pending, bool speculative,
-                           absl::StatusOr<type::v1::Receipt> answer) {
-  if (!speculative) return core_.Answer(std::move(pending), std::move(answer));
+void BatchDecider::AnswerUnwritten(PendingCommandPtr pending,
+                                   absl::StatusOr<type::v1::Receipt> answer) {
   pending->recorded = false;
   pending->answer = std::move(answer);
   batch_.commands.push_back(std::move(pending));

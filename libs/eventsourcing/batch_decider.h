@@ -48,8 +48,8 @@ class BatchDecider {
   void ForgetAll(const eventlog::FoldState& committed, absl::Time newest_recorded_at);
 
   void BeginBatch();
-  // Answers the command at once when nothing speculative is involved and nothing is to be written;
-  // otherwise it joins the batch.
+  // Answers the command at once when that needs no state: its answer stands in the log, or its
+  // times are wrong. Otherwise it joins the batch.
   void Decide(PendingCommandPtr pending);
   size_t batch_bytes() const { return batch_.bytes; }
   Batch TakeBatch();
@@ -70,24 +70,22 @@ class BatchDecider {
         state;  // changed in place only while its batch is being decided
     size_t last_change = 0;
   };
-  struct Current {
-    VersionedState now;
-    bool speculative = false;
-  };
 
   absl::Status CheckTimes(const Command& command) const;
   absl::StatusOr<type::v1::Receipt> RecordedAnswer(const PendingCommand& pending,
                                                    eventlog::Sequence sequence);
   absl::StatusOr<VersionedState> Committed(const StreamKey& key);
-  absl::StatusOr<Current> Find(const StreamKey& key);
+  // The state that the next command is decided on.
+  absl::StatusOr<VersionedState> Newest(const StreamKey& key);
   void DecideNew(PendingCommandPtr pending);
   bool MayRecordRefusal(const Uuid& actor);
   log::v1::Record NewRecord(const PendingCommand& pending, uint64_t first_version) const;
-  void Write(PendingCommandPtr pending, const Current& current, const log::v1::Record& record,
+  void Write(PendingCommandPtr pending, const VersionedState& before, const log::v1::Record& record,
              const WrappedEvents& events);
   void Evolve(const StreamKey& key, const VersionedState& before, const WrappedEvents& events);
-  void Release(PendingCommandPtr pending, bool speculative,
-               absl::StatusOr<type::v1::Receipt> answer);
+  // Answers when the batch is durable: what the answer stands on may be under way still, or may be
+  // over, as another owner wrote.
+  void AnswerUnwritten(PendingCommandPtr pending, absl::StatusOr<type::v1::Receipt> answer);
 
   ExecutorCore& core_;
   const eventlog::Partition partition_;

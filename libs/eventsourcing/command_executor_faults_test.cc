@@ -88,6 +88,37 @@ TEST_F(ExecutorFaultsTest, AFencedWriterBeginsAnEpochAndDecidesAnew) {
   EXPECT_THAT(world_.Texts(list_), ElementsAre("a"));
 }
 
+TEST_F(ExecutorFaultsTest, AnOwnerThatWasFencedWithoutKnowingItGivesNoVerdictOnWhatItKnew) {
+  ASSERT_TRUE(world_.Run(world_.Append(list_, {"a"})).ok());
+  auto store = StateStore::Open(world_.store_path() + ".second", {&ListType()},
+                                world_.log.identity().partitions, world_.scheduler);
+  ASSERT_TRUE(store.ok()) << store.status();
+  prometheus::Registry metrics;
+  CommandExecutor second(
+      {world_.log, **store, world_.scheduler, world_.clock, world_.random, metrics}, {&ListType()},
+      world_.options);
+  std::optional<absl::Status> ready;
+  second.Start([&](absl::Status status) { ready = std::move(status); });
+  world_.scheduler.RunUntil([&] { return ready.has_value(); });
+  ASSERT_EQ(ready, absl::OkStatus());
+  const auto run_on_second = [&](const Command& command) {
+    std::optional<Answer> answer;
+    second.Execute(command, [&](Answer a) { answer = std::move(a); });
+    world_.scheduler.RunUntil([&] { return answer.has_value(); });
+    return answer.value_or(absl::InternalError("never answered"));
+  };
+  ASSERT_TRUE(run_on_second(world_.Append(list_, {"b"})).ok());
+  Command command = world_.Append(list_, {"c"});
+  command.expected_version = 2;
+  const Answer answer = run_on_second(command);
+  ASSERT_TRUE(answer.ok()) << answer.status();
+
+  // The first one still believes in version 1, on which it would say VERSION_MISMATCH.
+  const Answer again = world_.Run(command);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->SerializeAsString(), answer->SerializeAsString());
+}
+
 TEST_F(ExecutorFaultsTest, WritersWhoFenceEachOtherForEverAreToldInTheEnd) {
   for (int i = 0; i < 50; ++i) world_.log.InjectFault(MemoryFault::kFencedWriter);
   const Answer answer = world_.Run(world_.Append(list_, {"a"}));
