@@ -10,8 +10,9 @@
 
 namespace buurtlog::sqlite {
 
-// Writes all that the write-ahead log of `database` holds again, in its place; the next sync is for
-// the caller. Outside of a transaction. UNAVAILABLE when another connection writes, or when the
+// Writes all that the write-ahead log of `database` holds again, in its place, and what stands in
+// the database for its pages; the next syncs are for the caller. Outside of a transaction, and
+// while no other connection moves the log. UNAVAILABLE when another connection writes, or when a
 // file cannot be read or written.
 absl::Status RewriteWal(sqlite3* database);
 

@@ -200,48 +200,6 @@ TEST_F(SimulatedDiskTest, WhatIsWrittenAgainBehindAFailedSyncComesWithTheNext) {
   EXPECT_EQ(disk_.Contents("/disk/note"), bytes);
 }
 
-// The rows of a pair are changed together, and stand on pages with others.
-TEST_F(SimulatedDiskTest, RowsOfOneTransactionStayTogetherWhenASyncFailsAndThePowerGoes) {
-  for (uint64_t seed = 1; seed <= 400; ++seed) {
-    SimulatedDisk disk("other", seed);
-    {
-      auto db = Connection::Open("/other/n.db");
-      auto reader = Connection::Open("/other/n.db");
-      ASSERT_TRUE(db.ok() && reader.ok());
-      ASSERT_TRUE(db->Execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-                              "CREATE TABLE a(k INTEGER PRIMARY KEY, x, pad);"
-                              "CREATE TABLE b(k INTEGER PRIMARY KEY, x, pad)")
-                      .ok());
-      ASSERT_TRUE(db->Execute("BEGIN; WITH RECURSIVE i(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM "
-                              "i WHERE k < 40) INSERT INTO a SELECT k, 0, zeroblob(1500) FROM i;"
-                              "INSERT INTO b SELECT k, 0, zeroblob(1000) FROM a; COMMIT")
-                      .ok());
-      db->CheckpointWhole(10);
-      std::optional<Transaction> view;
-      for (int x = 1; x <= 10; ++x) {
-        // Holds the log up, so that its beginning is on the disk already when a sync fails.
-        if (x == 4) {
-          view.emplace(Transaction::Begin(*reader, Transaction::Mode::kRead).value());
-          Count(*reader, "a");
-        }
-        if (x == 5) view.reset();
-        if (x == 5 + static_cast<int>(seed % 2)) disk.FailSyncs(1);
-        if (x == 6 + static_cast<int>(seed % 2)) disk.CrashAfter(1 + seed / 2);
-        const std::string rows = absl::StrCat(" SET x = ", x, " WHERE k % 5 = ", x % 5, ";");
-        db->Execute(absl::StrCat("BEGIN; UPDATE a", rows, "UPDATE b", rows, "COMMIT"))
-            .IgnoreError();
-        if (disk.crashed()) break;
-      }
-      view.reset();
-      disk.Crash();
-    }
-    disk.Restart(AfterCrash::kNothing);
-    auto db = Connection::Open("/other/n.db");
-    ASSERT_TRUE(db.ok());
-    EXPECT_EQ(Count(*db, "a JOIN b USING (k) WHERE a.x = b.x"), 40) << seed;
-  }
-}
-
 TEST_F(SimulatedDiskTest, WhoeverClosesADatabaseThatWasReplacedLeavesTheNewOneAlone) {
   std::optional<Connection> old = OpenNumbers("NORMAL");
   ASSERT_TRUE(Insert(*old, 1).ok());
