@@ -114,8 +114,11 @@ absl::Status FinishNew(sqlite::Connection& file) {
   // Changing the mode is a transaction of its own, whose sync takes in all that was written before.
   ABSL_ASSIGN_OR_RETURN(sqlite::Statement mode, file.Prepare("PRAGMA journal_mode = WAL"));
   ABSL_ASSIGN_OR_RETURN(const bool row, mode.Step());
-  if (row && mode.Text(0) == "wal") return absl::OkStatus();
-  return absl::UnavailableError("the file does not change to a write-ahead log");
+  if (!row || mode.Text(0) != "wal") {
+    return absl::UnavailableError("the file does not change to a write-ahead log");
+  }
+  // Which commits, and tells whether that sync succeeded.
+  return mode.Step().status();
 }
 
 absl::StatusOr<sqlite::Connection> OpenForReading(Files& files, const std::string& path) {
