@@ -244,8 +244,9 @@ log::v1::Record BatchDecider::NewRecord(const PendingCommand& pending,
   record.set_idempotency_key(command.idempotency_key.ToBytes());
   record.set_command_hash(pending.hash.data(), pending.hash.size());
   *record.mutable_actor() = command.actor;
-  SetTime(command.occurred_at == absl::InfinitePast() ? recorded_at_ : command.occurred_at,
-          *record.mutable_occurred_at());
+  if (command.occurred_at != absl::InfinitePast() && command.occurred_at != recorded_at_) {
+    SetTime(command.occurred_at, *record.mutable_occurred_at());
+  }
   SetTime(recorded_at_, *record.mutable_recorded_at());
   if (command.device_time.has_value()) SetTime(*command.device_time, *record.mutable_device_time());
   if (!command.correlation_id.IsNil() && command.correlation_id != command.idempotency_key) {

@@ -42,6 +42,21 @@ TEST_F(CommandExecutorTest, ACommandBecomesOneRecordAndItsReceiptNamesIt) {
   EXPECT_THAT(world_.Texts(list_), ElementsAre("a", "b"));
 }
 
+TEST_F(CommandExecutorTest, WhenItHappenedIsWrittenUnlessItIsWhenTheLogTookIt) {
+  Command earlier = world_.Append(list_, {"a"});
+  earlier.occurred_at = world_.clock.Now() - absl::Seconds(60);
+  Command at_once = world_.Append(list_, {"b"});
+  at_once.occurred_at = world_.clock.Now();
+  for (const Command& command : {earlier, at_once, world_.Append(list_, {"c"})}) {
+    ASSERT_TRUE(world_.Run(command).ok());
+  }
+  const auto records = world_.AllRecords();
+  ASSERT_EQ(records.size(), 3u);
+  EXPECT_EQ(records[0].occurred_at().seconds(), 1'760'000'000 - 60);
+  EXPECT_FALSE(records[1].has_occurred_at());
+  EXPECT_FALSE(records[2].has_occurred_at());
+}
+
 TEST_F(CommandExecutorTest, ARepeatGetsTheFirstAnswerAndWritesNothing) {
   Command command = world_.Append(list_, {"a"});
   const Answer first = world_.Run(command);

@@ -56,7 +56,7 @@ absl::StatusOr<EventEnvelope> SharedEnvelope(const log::v1::Record& record) {
   // Left out of the record where they say nothing new.
   if (envelope.correlation_id.IsNil()) envelope.correlation_id = envelope.idempotency_key;
   if (envelope.causation_id.IsNil()) envelope.causation_id = envelope.correlation_id;
-  envelope.occurred_at = FromProto(record.occurred_at());
+  envelope.occurred_at = FromProto(OccurredAt(record));
   envelope.recorded_at = FromProto(record.recorded_at());
   envelope.record = &record;
   return envelope;
@@ -69,6 +69,10 @@ absl::Status At(const absl::Status& status, eventlog::Partition partition,
 }
 
 }  // namespace
+
+const google::protobuf::Timestamp& OccurredAt(const log::v1::Record& record) {
+  return record.has_occurred_at() ? record.occurred_at() : record.recorded_at();
+}
 
 std::string StreamId::ToString() const { return absl::StrCat(category, "-", id.ToString()); }
 

@@ -103,6 +103,9 @@ class EventCodec {
   absl::flat_hash_map<std::string, const google::protobuf::Message*> wrappers_;
 };
 
+// When it happened: when the log took it, unless the record says otherwise.
+const google::protobuf::Timestamp& OccurredAt(const log::v1::Record& record);
+
 // The answer to the command that made this record, from the record alone: a receipt, or the
 // recorded refusal as FAILED_PRECONDITION.
 absl::StatusOr<type::v1::Receipt> AnswerOf(const log::v1::Record& record, const Position& position);

@@ -77,6 +77,15 @@ TEST(EventCodecTest, EventsComeBackInOrderWithVersionsAndIds) {
   EXPECT_EQ(static_cast<const Value&>(*(*events)[1].event).string_value(), "checked in");
 }
 
+TEST(EventCodecTest, WhatHappenedWhenItWasRecordedHasOneTime) {
+  log::v1::Record record = TwoEvents();
+  EXPECT_EQ(Codec().Decode(record, 5, 17)->front().envelope.occurred_at,
+            absl::FromUnixSeconds(1'760'000'000));
+  record.clear_occurred_at();
+  EXPECT_EQ(Codec().Decode(record, 5, 17)->front().envelope.occurred_at,
+            absl::FromUnixSeconds(1'760'000'060) + absl::Microseconds(7));
+}
+
 TEST(EventCodecTest, CorrelationAndCausationFallBackToTheKey) {
   log::v1::Record record = TwoEvents();
   EXPECT_EQ((*Codec().Decode(record, 0, 1))[0].envelope.correlation_id, Id(4));

@@ -127,7 +127,7 @@ TEST_F(ProcessRunnerTest, EventsBecomeCommandsThatNameTheirCause) {
     EXPECT_EQ(record.actor().role(), access::v1::ROLE_SERVICE);
     EXPECT_EQ(record.actor().access_point(), "forward");
     EXPECT_TRUE(UuidFromBytes(record.actor().person_id())->IsNil());
-    EXPECT_EQ(record.occurred_at().seconds(), caused.occurred_at().seconds());
+    EXPECT_EQ(OccurredAt(record).seconds(), OccurredAt(caused).seconds());
   }
 }
 

@@ -102,7 +102,8 @@ absl::StatusOr<ShownEntry> Show(const EntryView& entry, const std::string& servi
   shown.json["kind"] = "record";
   shown.json["stream"] = stream;
   shown.json["first_version"] = record.first_version();
-  shown.json["occurred_at"] = google::protobuf::util::TimeUtil::ToString(record.occurred_at());
+  shown.json["occurred_at"] =
+      google::protobuf::util::TimeUtil::ToString(eventsourcing::OccurredAt(record));
   shown.json["recorded_at"] = google::protobuf::util::TimeUtil::ToString(record.recorded_at());
   shown.json["idempotency_key"] = IdText(record.idempotency_key());
   shown.json["actor"] = {{"person_id", IdText(record.actor().person_id())},
