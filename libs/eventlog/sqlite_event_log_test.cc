@@ -104,6 +104,14 @@ TEST_F(SqliteEventLogTest, AHeaderThatSqliteDoesNotUnderstandIsDataLoss) {
   EXPECT_TRUE(absl::IsDataLoss(Open())) << Open();
 }
 
+TEST_F(SqliteEventLogTest, AHeaderThatForbidsWritingIsDataLoss) {
+  Create();
+  std::string bytes = Load(Path("log.db"));
+  bytes[18] = static_cast<char>(bytes[18] ^ 0x20);  // the version that a writer must know
+  Save(Path("log.db"), bytes);
+  EXPECT_TRUE(absl::IsDataLoss(Open())) << Open();
+}
+
 TEST_F(SqliteEventLogTest, AFormatThatWasDamagedIsNoEarlierRelease) {
   Create();
   std::string text = Load(Path("identity"));

@@ -82,6 +82,11 @@ absl::StatusOr<LogFileWriter> LogFileWriter::Open(const SqliteLogOptions& option
         absl::StrCat(LogFilePath(options.folder), " is damaged: ", set.message()));
   }
   ABSL_RETURN_IF_ERROR(set);
+  // A header that asks for a writer who knows a later format, or a file without the right to write.
+  if (sqlite3_db_readonly(connection.handle(), "main") == 1) {
+    return absl::DataLossError(
+        absl::StrCat(LogFilePath(options.folder), " is damaged, or may not be written"));
+  }
   return LogFileWriter(std::move(connection), partitions);
 }
 
