@@ -223,7 +223,6 @@ absl::Status ServiceNode::Ready() const {
     const ProcessRunner* runner = impl_->processes[i];
     const std::string what = absl::StrCat("process ", impl_->process_names[i]);
     if (absl::Status health = runner->health(); !health.ok()) return About(what, health);
-    if (!runner->caught_up()) return About(what, absl::UnavailableError("has not caught up"));
   }
   return absl::OkStatus();
 }

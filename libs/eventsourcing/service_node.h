@@ -69,8 +69,8 @@ class ServiceNode {
   // process are stopped before the first is destroyed. Their pointers are gone afterwards. Commands
   // still work.
   void Stop();
-  // Executor ready, log and state store well, read models and processes caught up and well. Names
-  // what is not.
+  // Executor ready, log, state store and processes well, read models caught up and well. Names what
+  // is not. A process may be behind: a new one reads years, and nobody waits for it.
   absl::Status Ready() const;
   const std::vector<ProjectionRunner*>& read_models() const;
   const std::vector<ProcessRunner*>& processes() const;

@@ -8,6 +8,7 @@
 #include <future>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "libs/base/status_macros.h"
 #include "libs/eventsourcing/testing/executor_world.h"
 
@@ -39,6 +40,21 @@ class Texts final : public ReadModel {
 
  private:
   ReadModelSpec spec_;
+};
+
+// Does not get past its first event until it may.
+class Halting final : public Process {
+ public:
+  std::string_view name() const override { return "halting"; }
+  std::vector<std::string> services() const override { return {"lists"}; }
+  std::vector<Command> React(const EventEnvelope&,
+                             const google::protobuf::Message&) const override {
+    if (!halts.HasBeenNotified()) halts.Notify();
+    may_go_on.WaitForNotification();
+    return {};
+  }
+  mutable absl::Notification halts;
+  mutable absl::Notification may_go_on;
 };
 
 class ServiceNodeTest : public ::testing::Test {
@@ -140,6 +156,26 @@ TEST_F(ServiceNodeTest, AReadModelShowsWhatACommandDid) {
   EXPECT_TRUE(node_->Ready().ok()) << node_->Ready();
   node_->Stop();
   EXPECT_TRUE(node_->read_models().empty());
+}
+
+TEST_F(ServiceNodeTest, AProcessThatIsBehindHoldsNobodyUp) {
+  ASSERT_TRUE(Open().ok());
+  ASSERT_TRUE(node_->Start().ok());
+  const Uuid list = NewUuid(clock_.Now(), SystemRandom());
+  ASSERT_TRUE(Run(Append(list, "a")).ok());
+  node_ = nullptr;
+  // The next release has a process that was not there before.
+  ASSERT_TRUE(Open().ok());
+  auto owned = std::make_unique<Halting>();
+  const Halting& halting = *owned;
+  const auto process = node_->AddProcess(std::move(owned), {node_->source()});
+  ASSERT_TRUE(process.ok()) << process.status();
+  ASSERT_TRUE(node_->Start().ok());
+  halting.halts.WaitForNotification();
+  EXPECT_FALSE((*process)->caught_up());
+  EXPECT_TRUE(node_->Ready().ok()) << node_->Ready();
+  EXPECT_TRUE(Run(Append(list, "b")).ok());
+  halting.may_go_on.Notify();
 }
 
 TEST_F(ServiceNodeTest, ASourceThatIsMissingIsNamed) {
