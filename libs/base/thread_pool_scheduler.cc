@@ -442,6 +442,8 @@ class ThreadPoolScheduler final : public Scheduler {
 
 }  // namespace
 
+void YieldProcessor() { std::this_thread::yield(); }
+
 std::unique_ptr<Scheduler> NewThreadPoolScheduler(int compute_threads) {
   CHECK(compute_threads >= 0);
   if (compute_threads == 0) compute_threads = static_cast<int>(std::thread::hardware_concurrency());

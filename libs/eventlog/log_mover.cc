@@ -88,6 +88,7 @@ absl::Status LogMover::Insert(std::vector<CommittedEntryPtr> entries, bool synce
   {
     ABSL_ASSIGN_OR_RETURN(sqlite::Transaction transaction, writer_.Begin(synced));
     for (const CommittedEntryPtr& entry : entries) {
+      YieldProcessor();
       const EntryHeader& header = entry->view.header;
       ABSL_RETURN_IF_ERROR(writer_.Insert(header.partition, header.sequence, entry->bytes));
     }

@@ -224,6 +224,7 @@ bool ProcessRunner::Impl::FinishRun(size_t lane) {
 
 // False when the entry cannot be read, or the file made trouble.
 bool ProcessRunner::Impl::BeginEntry(size_t lane) {
+  YieldProcessor();
   Work& work = work_[lane];
   auto record = std::make_unique<log::v1::Record>();
   auto events = Decode(lanes_[lane], work.batch.view(work.next), *record);

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "libs/base/check.h"
+#include "libs/base/scheduler.h"
 #include "libs/base/status_macros.h"
 #include "libs/eventsourcing/follower_file.h"
 
@@ -261,6 +262,7 @@ bool ProjectionFold::ApplyBatch(Pass pass, FoldStep& step) {
   size_t entries = 0;
   bool redo = false;
   for (size_t i = 0; i < batch_.size() && !redo; ++i) {
+    if (into_ == FoldInto::kLiveFile) YieldProcessor();
     const Lane& lane = lanes_[batch_.lane(i)];
     const eventlog::EntryView entry = batch_.view(i);
     stopped = Decode(lane, entry);

@@ -79,6 +79,7 @@ auto Sorted(const Map& map) {
   std::vector<const typename Map::value_type*> rows;
   rows.reserve(map.size());
   for (const auto& row : map) rows.push_back(&row);
+  std::sort(rows.begin(), rows.end(), [](auto* a, auto* b) { return a->first < b->first; });
   return rows;
 }
 
@@ -375,9 +376,8 @@ class StateStore::Impl {
         "VALUES(?,?,?,?,?)");
     sqlite::Statement& name = writer_.Cached(
         "INSERT OR REPLACE INTO name(partition, key, actor, sequence) VALUES(?,?,?,?)");
-    auto streams = Sorted(generation.streams);
-    std::sort(streams.begin(), streams.end(), [](auto* a, auto* b) { return a->first < b->first; });
-    for (const auto* stream : streams) {
+    for (const auto* stream : Sorted(generation.streams)) {
+      YieldProcessor();
       const auto& [key, changes] = *stream;
       state.Bind(1, static_cast<int64_t>(partition)).Bind(2, static_cast<int64_t>(key.category));
       state.BindBlobView(3, Bytes(key.id)).Bind(4, static_cast<int64_t>(changes.newest.version));
@@ -388,10 +388,8 @@ class StateStore::Impl {
         ABSL_RETURN_IF_ERROR(record.Bind(5, static_cast<int64_t>(place.sequence)).Run());
       }
     }
-    auto names = Sorted(generation.names);
-    std::sort(names.begin(), names.end(),
-              [](auto* a, auto* b) { return a->first.key < b->first.key; });
-    for (const auto* row : names) {
+    for (const auto* row : Sorted(generation.names)) {
+      YieldProcessor();
       name.Bind(1, static_cast<int64_t>(partition)).BindBlobView(2, Bytes(row->first.key));
       name.BindBlobView(3, Bytes(row->first.actor)).Bind(4, static_cast<int64_t>(row->second));
       ABSL_RETURN_IF_ERROR(name.Run());

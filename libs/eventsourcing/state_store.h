@@ -28,7 +28,7 @@ struct StoredState {
 struct CommandName {
   Uuid key;
   Uuid actor;  // person_id of the actor
-  friend bool operator==(const CommandName&, const CommandName&) = default;
+  friend auto operator<=>(const CommandName&, const CommandName&) = default;
   template <typename H>
   friend H AbslHashValue(H h, const CommandName& n) {
     return H::combine(std::move(h), n.key, n.actor);
