@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "libs/base/status_macros.h"
+#include "libs/eventsourcing/follower_file.h"
 #include "libs/eventsourcing/projection_runner.h"
 #include "libs/eventsourcing/projection_runner_impl.h"
 #include "libs/eventsourcing/testing/distant_log.h"
@@ -283,6 +284,18 @@ TEST_F(ProjectionRebuildTest, VerifyOfAFileThatWasEmptiedIsDataLoss) {
   runner_.reset();
   std::filesystem::resize_file(FilePath(), 0);
   EXPECT_TRUE(absl::IsDataLoss(Verify().status()));
+}
+
+TEST_F(ProjectionRebuildTest, VerifyOfAFileThatHasLostItsTablesIsDataLoss) {
+  visits_.Add(0, "a", {NumberEvent(1)});
+  OpenAndFollow();
+  runner_.reset();
+  {
+    auto file = sqlite::Connection::Open(FilePath(), FollowerOptions());
+    ASSERT_TRUE(file.ok()) << file.status();
+    ASSERT_TRUE(file->Execute("DROP TABLE tally").ok());
+  }
+  EXPECT_TRUE(absl::IsDataLoss(Verify().status())) << Verify().status();
 }
 
 TEST_F(ProjectionRebuildTest, VerifyWithoutAFileIsNotFound) {

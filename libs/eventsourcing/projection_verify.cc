@@ -97,6 +97,22 @@ absl::Status AddTable(sqlite::Connection& rows, const ReadModelTable& table, Row
   }
 }
 
+// DATA_LOSS when one of the model's tables is not there: a write-ahead log that has lost its end
+// may have held what made them.
+absl::Status CheckTables(sqlite::Connection& rows, const ReadModelSpec& spec) {
+  ABSL_ASSIGN_OR_RETURN(
+      sqlite::Statement select,
+      rows.Prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1"));
+  for (const ReadModelTable& table : spec.tables) {
+    select.Bind(1, std::string_view(table.name));
+    ABSL_ASSIGN_OR_RETURN(const bool there, select.Step());
+    if (!there)
+      return absl::DataLossError(absl::StrCat("the file has lost its table ", table.name));
+    select.Reset();
+  }
+  return absl::OkStatus();
+}
+
 struct LiveFile {
   Digests digests;
   CheckpointVector checkpoints;
@@ -108,6 +124,7 @@ absl::StatusOr<LiveFile> ReadLive(const std::string& path, const ReadModelSpec& 
   ABSL_ASSIGN_OR_RETURN(sqlite::Connection rows, OpenForReading(files, path));
   ABSL_ASSIGN_OR_RETURN(sqlite::Transaction transaction,
                         sqlite::Transaction::Begin(rows, sqlite::Transaction::Mode::kRead));
+  ABSL_RETURN_IF_ERROR(CheckTables(rows, spec));
   LiveFile live;
   ABSL_ASSIGN_OR_RETURN(live.checkpoints, LoadCheckpoints(rows));
   ABSL_ASSIGN_OR_RETURN(live.digests, DigestOf(rows, spec));

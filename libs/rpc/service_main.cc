@@ -60,7 +60,12 @@ class ReadinessWatch {
     // By its code: the message may change with every step of catching up.
     if (ready.code() != seen_) {
       seen_ = ready.code();
-      LogInfo(ready.ok() ? "ready" : "not_ready", {{"reason", std::string(ready.message())}});
+      if (ready.ok()) {
+        LogInfo("ready");
+      } else {
+        LogInfo("not_ready", {{"reason", absl::StrCat(absl::StatusCodeToString(ready.code()), ": ",
+                                                      ready.message())}});
+      }
       host_.SetReady(ready.ok());
       if (ready.ok() && first_ready_) std::exchange(first_ready_, nullptr)();
     }

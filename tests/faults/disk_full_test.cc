@@ -140,6 +140,7 @@ TEST_F(DiskFullTest, WhatIsFoldedIsLeftBehindAndTheLogGoesOn) {
     lines += system_.TakeLogLines();
   }
   EXPECT_TRUE(absl::StrContains(lines, "not_ready")) << lines;
+  EXPECT_TRUE(absl::StrContains(lines, R"("reason":"RESOURCE_EXHAUSTED: )")) << lines;
   system_.faults().None();
   EndWell();
 }
