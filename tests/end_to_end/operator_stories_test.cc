@@ -231,10 +231,7 @@ TEST(OperatorStoriesTest, KillNineInAMorningLosesNothingAndDoublesNothing) {
     visits::v1::GetClientTimelineRequest request;
     request.set_client_id(client);
     request.set_page_size(200);
-    for (const auto& position : team.written()) {
-      if (position.service() == "visits" && request.min_position_size() < 60)
-        *request.add_min_position() = position;
-    }
+    for (auto& position : team.NewestOfVisits()) *request.add_min_position() = std::move(position);
     do {
       const auto page = Expect(call(&Visits::GetClientTimeline, request));
       for (const auto& entry : page.entries()) {

@@ -91,25 +91,23 @@ std::string TeamAtWork::Plan(const std::string& client_id, size_t nurse, absl::D
   return response.visit_id();
 }
 
-namespace {
-// The newest position of each partition is enough.
-template <typename Request>
-void WaitFor(const std::vector<type::v1::Position>& written, Request& request) {
-  std::map<uint32_t, const type::v1::Position*> newest;
-  for (const auto& position : written) {
+std::vector<type::v1::Position> TeamAtWork::NewestOfVisits() const {
+  std::map<uint32_t, type::v1::Position> newest;
+  for (const auto& position : written_) {
     if (position.service() != "visits") continue;
-    const type::v1::Position*& at = newest[position.partition()];
-    if (at == nullptr || at->sequence() < position.sequence()) at = &position;
+    type::v1::Position& at = newest[position.partition()];
+    if (at.sequence() < position.sequence()) at = position;
   }
-  for (const auto& [partition, position] : newest) *request.add_min_position() = *position;
+  std::vector<type::v1::Position> positions;
+  for (auto& [partition, position] : newest) positions.push_back(std::move(position));
+  return positions;
 }
-}  // namespace
 
 visits::v1::GetDaySheetResponse TeamAtWork::DaySheet(size_t nurse, absl::CivilDay day) {
   visits::v1::GetDaySheetRequest request;
   request.set_nurse_id(nurse_ids_[nurse]);
   request.set_date(CareDayText(day));
-  WaitFor(written_, request);
+  for (auto& position : NewestOfVisits()) *request.add_min_position() = std::move(position);
   const Session session = Nurse(nurse);
   return Expect(Caller<VisitsService>(session)(&VisitsService::Stub::GetDaySheet, request));
 }
@@ -119,7 +117,7 @@ visits::v1::GetTeamHoursResponse TeamAtWork::Hours(absl::CivilDay from, absl::Ci
   request.set_team_id(team_id_);
   request.set_from_date(CareDayText(from));
   request.set_to_date(CareDayText(to));
-  WaitFor(written_, request);
+  for (auto& position : NewestOfVisits()) *request.add_min_position() = std::move(position);
   const Session session = Nurse(0);
   return Expect(Caller<VisitsService>(session)(&VisitsService::Stub::GetTeamHours, request));
 }
@@ -128,7 +126,7 @@ visits::v1::GetClientTimelineResponse TeamAtWork::Timeline(const std::string& cl
   visits::v1::GetClientTimelineRequest request;
   request.set_client_id(client_id);
   request.set_page_size(200);
-  WaitFor(written_, request);
+  for (auto& position : NewestOfVisits()) *request.add_min_position() = std::move(position);
   const Session session = Nurse(0);
   return Expect(Caller<VisitsService>(session)(&VisitsService::Stub::GetClientTimeline, request));
 }

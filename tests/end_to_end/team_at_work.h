@@ -36,6 +36,8 @@ class TeamAtWork {
   // Later looks must show this.
   void Remember(const type::v1::Receipt& receipt);
   const std::vector<type::v1::Position>& written() const { return written_; }
+  // The newest position of each partition that the visits have, which is enough to see all of them.
+  std::vector<type::v1::Position> NewestOfVisits() const;
 
   // Today in Amsterdam, as of an hour ago: what is planned "a while ago" is on this day or the one
   // before.
