@@ -11,7 +11,6 @@
 #include "libs/base/refusal.h"
 #include "libs/base/scheduler.h"
 #include "libs/base/testing/patience.h"
-#include "libs/eventlog/record.h"
 #include "services/visits/testing/neighbourhood.h"
 
 namespace buurtlog::visits {
@@ -158,17 +157,6 @@ TEST_F(VisitsServiceTest, NUR_07_OneCommandConfirmsADayThatWentAsPlanned) {
   EXPECT_EQ(Timeline(region_.client, last).entries_size(), 18);
 }
 
-Uuid OfAnotherPartition(const Uuid& client) {
-  const auto partition = [](const Uuid& key) {
-    return eventlog::PartitionOf(eventlog::ShardOf(key), eventlog::kPartitionsDefault);
-  };
-  Uuid other = NewUuid(Neighbourhood::Now(), SystemRandom());
-  while (partition(other) == partition(client)) {
-    other = NewUuid(Neighbourhood::Now(), SystemRandom());
-  }
-  return other;
-}
-
 TEST_F(VisitsServiceTest, NUR_07_EachVisitOfAConfirmedDayHasItsOwnAnswer) {
   const auto sheet = PlanNine();
   ASSERT_EQ(sheet.visits_size(), 9);
@@ -181,13 +169,13 @@ TEST_F(VisitsServiceTest, NUR_07_EachVisitOfAConfirmedDayHasItsOwnAnswer) {
 
   v1::ConfirmDayRequest request = ConfirmRequest(sheet);
   request.mutable_visits(1)->set_visit_id(region_.team.ToString());  // no such visit
-  request.mutable_visits(2)->set_client_id(OfAnotherPartition(region_.client).ToString());
+  request.mutable_visits(2)->set_client_id(
+      Neighbourhood::OfAnotherPartition(region_.client).ToString());
   const auto confirmed = region_.Get(&Stub::ConfirmDay, request);
   ASSERT_EQ(confirmed.visits_size(), 9);
   const auto code = [&](int i) { return confirmed.visits(i).result().error().code(); };
   EXPECT_EQ(code(0), static_cast<int>(absl::StatusCode::kAborted));
-  // A stream that is not there is at version 0, and not at the one she saw; the visits of a client
-  // that nobody knows are in another partition.
+  // A stream that is not there is at version 0, and not at the one she saw.
   EXPECT_EQ(code(1), static_cast<int>(absl::StatusCode::kAborted));
   EXPECT_EQ(code(2), static_cast<int>(absl::StatusCode::kAborted));
   for (int i = 3; i < 9; ++i) EXPECT_TRUE(confirmed.visits(i).result().has_receipt());
@@ -265,8 +253,7 @@ TEST_F(VisitsServiceTest, NUR_11_AVisitOnTheWrongClientMovesAndBothTimelinesAreR
   EXPECT_EQ(realised.report(), "fell in the kitchen, no pain");
   type::v1::Receipt after;
   *after.mutable_position() = timeline.entries(0).position();
-  // Behind both events, which are of two partitions: it counts once.
-  Hours(moved.receipt());
+  Hours(moved.receipt());  // and then behind both events, which are of two partitions
   const auto hours = Hours(after);
   EXPECT_EQ(hours.visits(), 1u);
   EXPECT_EQ(hours.minutes(), 20u);

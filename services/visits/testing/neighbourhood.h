@@ -16,6 +16,8 @@
 #include "buurtlog/teams/v1/teams_state.pb.h"
 #include "buurtlog/visits/v1/visits_service.grpc.pb.h"
 #include "libs/base/care_day.h"
+#include "libs/base/random.h"
+#include "libs/eventlog/record.h"
 #include "libs/rpc/testing/running_services.h"
 #include "services/visits/visits_service.h"
 
@@ -62,6 +64,18 @@ class Neighbourhood {
     clients::v1::ClientEvent event;
     event.mutable_care_ended()->set_client_id(id.ToString());
     Write<clients::v1::ClientState>(*clients_, ClientType(), id, event);
+  }
+
+  // A client whom nobody knows, and whose visits would stand in another partition than this one's.
+  static Uuid OfAnotherPartition(const Uuid& client) {
+    const auto partition = [](const Uuid& key) {
+      return eventlog::PartitionOf(eventlog::ShardOf(key), eventlog::kPartitionsDefault);
+    };
+    Uuid other;
+    do {
+      other = NewUuid(Now(), SystemRandom());
+    } while (partition(other) == partition(client));
+    return other;
   }
 
   // A new key, and what other services have said so far must be known.
