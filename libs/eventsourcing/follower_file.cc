@@ -43,15 +43,21 @@ constexpr char kNewFileSettings[] = R"sql(
 
 // Reads for the first time. DATA_LOSS when the tables of every such file are not there.
 absl::Status CheckTables(sqlite::Connection& file) {
-  ABSL_ASSIGN_OR_RETURN(
-      sqlite::Statement tables,
-      file.Prepare("SELECT count(*) FROM sqlite_master WHERE name IN ('checkpoint', 'parked')"));
-  ABSL_ASSIGN_OR_RETURN(const bool row, tables.Step());
-  if (row && tables.Int(0) == 2) return absl::OkStatus();
-  return absl::DataLossError("the file has lost its tables");
+  for (const char* name : {"checkpoint", "parked"}) {
+    ABSL_ASSIGN_OR_RETURN(const bool there, HasTable(file, name));
+    if (!there) return absl::DataLossError("the file has lost its tables");
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
+
+absl::StatusOr<bool> HasTable(sqlite::Connection& file, std::string_view name) {
+  ABSL_ASSIGN_OR_RETURN(
+      sqlite::Statement select,
+      file.Prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1"));
+  return select.Bind(1, name).Step();
+}
 
 absl::Status MarkDamaged(Files& files, const std::string& path) {
   return files.WriteAtomically(path + kDamagedSuffix, "1");

@@ -56,6 +56,8 @@ absl::Status CheckBeforeOpening(Files& files, const std::string& path);
 // database.
 absl::Status RemoveDatabase(Files& files, const std::string& path);
 
+absl::StatusOr<bool> HasTable(sqlite::Connection& file, std::string_view name);
+
 absl::StatusOr<CheckpointVector> LoadCheckpoints(sqlite::Connection& file);
 absl::Status StoreCheckpoint(sqlite::Connection& file, std::string_view service,
                              eventlog::Partition partition, const eventlog::FoldState& state);

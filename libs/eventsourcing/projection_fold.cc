@@ -36,12 +36,8 @@ std::string StampOf(const ReadModelSpec& spec) {
 }
 
 absl::StatusOr<bool> WasMadeFrom(sqlite::Connection& file, const std::string& stamp) {
-  ABSL_ASSIGN_OR_RETURN(
-      sqlite::Statement exists,
-      file.Prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'made_from'"));
-  ABSL_ASSIGN_OR_RETURN(const bool there, exists.Step());
+  ABSL_ASSIGN_OR_RETURN(const bool there, HasTable(file, "made_from"));
   if (!there) return false;
-  exists.Reset();
   ABSL_ASSIGN_OR_RETURN(sqlite::Statement select, file.Prepare("SELECT stamp FROM made_from"));
   ABSL_ASSIGN_OR_RETURN(const bool row, select.Step());
   return row && select.Text(0) == stamp;

@@ -100,15 +100,10 @@ absl::Status AddTable(sqlite::Connection& rows, const ReadModelTable& table, Row
 // DATA_LOSS when one of the model's tables is not there: a write-ahead log that has lost its end
 // may have held what made them.
 absl::Status CheckTables(sqlite::Connection& rows, const ReadModelSpec& spec) {
-  ABSL_ASSIGN_OR_RETURN(
-      sqlite::Statement select,
-      rows.Prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1"));
   for (const ReadModelTable& table : spec.tables) {
-    select.Bind(1, std::string_view(table.name));
-    ABSL_ASSIGN_OR_RETURN(const bool there, select.Step());
+    ABSL_ASSIGN_OR_RETURN(const bool there, HasTable(rows, table.name));
     if (!there)
       return absl::DataLossError(absl::StrCat("the file has lost its table ", table.name));
-    select.Reset();
   }
   return absl::OkStatus();
 }

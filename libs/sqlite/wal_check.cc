@@ -33,7 +33,7 @@ absl::Status CheckWal(std::string_view wal) {
   if (wal.size() <= kWalHeaderBytes + kFrameHeaderBytes) return absl::OkStatus();
   const uint32_t magic = WalNumber(wal, 0);
   const bool big = (magic & 1) != 0;
-  const size_t page = WalNumber(wal, 8);
+  const size_t page = WalNumber(wal, kPageBytesAt);
   Checksum sum;
   sum.Add(wal.substr(0, 24), big);
   if ((magic & ~1U) != kMagic || page < kPageBytesMin || page > kPageBytesMax || !sum.Is(wal, 24)) {
@@ -50,7 +50,8 @@ absl::Status CheckWal(std::string_view wal) {
     if (verifies) {
       sum.Add(frame.substr(0, 8), big);
       sum.Add(frame.substr(kFrameHeaderBytes), big);
-      verifies = first_salt && second_salt && WalNumber(frame, 0) != 0 && sum.Is(frame, 16);
+      verifies =
+          first_salt && second_salt && WalNumber(frame, kPageNumberAt) != 0 && sum.Is(frame, 16);
     }
     if (!verifies && first_bad == 0) first_bad = (at - kWalHeaderBytes) / size + 1;
     // Frames without a commit behind them are of a transaction that was larger than the cache, and

@@ -231,7 +231,7 @@ TEST(OperatorStoriesTest, KillNineInAMorningLosesNothingAndDoublesNothing) {
     visits::v1::GetClientTimelineRequest request;
     request.set_client_id(client);
     request.set_page_size(200);
-    for (auto& position : team.NewestOfVisits()) *request.add_min_position() = std::move(position);
+    team.WaitForVisits(request);
     do {
       const auto page = Expect(call(&Visits::GetClientTimeline, request));
       for (const auto& entry : page.entries()) {

@@ -107,7 +107,7 @@ visits::v1::GetDaySheetResponse TeamAtWork::DaySheet(size_t nurse, absl::CivilDa
   visits::v1::GetDaySheetRequest request;
   request.set_nurse_id(nurse_ids_[nurse]);
   request.set_date(CareDayText(day));
-  for (auto& position : NewestOfVisits()) *request.add_min_position() = std::move(position);
+  WaitForVisits(request);
   const Session session = Nurse(nurse);
   return Expect(Caller<VisitsService>(session)(&VisitsService::Stub::GetDaySheet, request));
 }
@@ -117,7 +117,7 @@ visits::v1::GetTeamHoursResponse TeamAtWork::Hours(absl::CivilDay from, absl::Ci
   request.set_team_id(team_id_);
   request.set_from_date(CareDayText(from));
   request.set_to_date(CareDayText(to));
-  for (auto& position : NewestOfVisits()) *request.add_min_position() = std::move(position);
+  WaitForVisits(request);
   const Session session = Nurse(0);
   return Expect(Caller<VisitsService>(session)(&VisitsService::Stub::GetTeamHours, request));
 }
@@ -126,7 +126,7 @@ visits::v1::GetClientTimelineResponse TeamAtWork::Timeline(const std::string& cl
   visits::v1::GetClientTimelineRequest request;
   request.set_client_id(client_id);
   request.set_page_size(200);
-  for (auto& position : NewestOfVisits()) *request.add_min_position() = std::move(position);
+  WaitForVisits(request);
   const Session session = Nurse(0);
   return Expect(Caller<VisitsService>(session)(&VisitsService::Stub::GetClientTimeline, request));
 }

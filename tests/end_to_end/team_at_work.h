@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/end_to_end/running_system.h"
@@ -36,14 +37,20 @@ class TeamAtWork {
   // Later looks must show this.
   void Remember(const type::v1::Receipt& receipt);
   const std::vector<type::v1::Position>& written() const { return written_; }
-  // The newest position of each partition that the visits have, which is enough to see all of them.
-  std::vector<type::v1::Position> NewestOfVisits() const;
+  // The answer to `request` will show all visits that were written.
+  template <typename Request>
+  void WaitForVisits(Request& request) const {
+    for (auto& position : NewestOfVisits()) *request.add_min_position() = std::move(position);
+  }
 
   // Today in Amsterdam, as of an hour ago: what is planned "a while ago" is on this day or the one
   // before.
   static absl::CivilDay Day(absl::Duration ago);
 
  private:
+  // Of each partition; that is enough to see all of them.
+  std::vector<type::v1::Position> NewestOfVisits() const;
+
   // Before the system starts, because it reads the people.
   Uuid team_uuid_;
   std::vector<identity::Person> people_;
