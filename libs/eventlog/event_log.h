@@ -11,6 +11,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "libs/eventlog/fold.h"
 #include "libs/eventlog/record.h"
@@ -46,6 +47,18 @@ class ReadRoom {
   size_t entries_ = 0;
   size_t bytes_ = 0;
   bool full_ = false;
+};
+
+// What an engine did since it told last, for metrics.
+struct LogProgress {
+  // Of a call: until it was durable and could be answered. The longest of those that ended
+  // together; zero when none did.
+  absl::Duration took;
+  size_t calls = 0;
+  size_t entries = 0;       // that became durable or were read, and count
+  size_t bytes = 0;         // of these
+  size_t epochs = 0;        // epoch records among them
+  size_t void_entries = 0;  // read, and never to count: a fenced writer's, a doubled send, a hole
 };
 
 // Ends the watch when destroyed; afterwards the callback does not run any more.
@@ -107,6 +120,13 @@ class EventLog : public LogReader {
   //   UNAVAILABLE         unknown; begin an epoch and read to know
   virtual void Append(Partition partition, Epoch epoch, std::vector<std::string> entries,
                       absl::AnyInvocable<void(absl::Status)> done) = 0;
+
+  // Why the log cannot do all it promises at the moment, or for good (DATA_LOSS, UNIMPLEMENTED); OK
+  // when it can.
+  virtual absl::Status health() { return absl::OkStatus(); }
+
+  // Called by the engine every now and then, on a thread of its own. Set before the first append.
+  virtual void OnProgress(absl::AnyInvocable<void(const LogProgress&)> /*observer*/) {}
 
   // Gives `visit` the entries with these sequences, which ascend, in order and up to the limits (at
   // least one if there is one). Form, CRC and place of each are verified; the chain is not, since

@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "buurtlog/log/v1/log_service.pb.h"
+#include "libs/base/absl_view.h"
 #include "libs/base/refusal.h"
 #include "libs/base/status_macros.h"
 #include "libs/eventlog/bytes.h"
@@ -53,8 +54,7 @@ bool HasIdentityFile(Files& files, const std::string& folder) {
   return files.Exists(IdentityFilePath(folder));
 }
 
-absl::Status WriteIdentityFile(Files& files, const std::string& folder,
-                               const LogIdentity& identity) {
+absl::StatusOr<std::string> EncodeIdentity(const LogIdentity& identity) {
   log::v1::LogIdentity message;
   message.set_log_id(identity.log_id.ToString());
   message.set_service(identity.service);
@@ -67,17 +67,26 @@ absl::Status WriteIdentityFile(Files& files, const std::string& folder,
     return absl::InternalError("the log identity has no JSON form");
   }
   const std::string text = absl::StrCat(kFirstLine, kFolderFormat, "\n", json, "\n");
-  return files.WriteAtomically(IdentityFilePath(folder), absl::StrCat(text, CrcLine(text), "\n"));
+  return absl::StrCat(text, CrcLine(text), "\n");
+}
+
+absl::Status WriteIdentityFile(Files& files, const std::string& folder,
+                               const LogIdentity& identity) {
+  ABSL_ASSIGN_OR_RETURN(const std::string text, EncodeIdentity(identity));
+  return files.WriteAtomically(IdentityFilePath(folder), text);
 }
 
 absl::StatusOr<LogIdentity> ReadIdentityFile(Files& files, const std::string& folder) {
-  const std::string path = IdentityFilePath(folder);
-  absl::StatusOr<std::string> text = files.Read(path);
+  absl::StatusOr<std::string> text = files.Read(IdentityFilePath(folder));
   if (absl::IsNotFound(text.status())) {
     return absl::NotFoundError(absl::StrCat("there is no log in ", folder));
   }
   ABSL_RETURN_IF_ERROR(text.status());
-  const std::vector<std::string> lines = absl::StrSplit(*text, '\n');
+  return DecodeIdentity(*text, IdentityFilePath(folder));
+}
+
+absl::StatusOr<LogIdentity> DecodeIdentity(std::string_view text, const std::string& path) {
+  const std::vector<std::string> lines = absl::StrSplit(AbslView(text), '\n');
   absl::string_view number = lines[0];
   uint32_t format = 0;
   if (!absl::ConsumePrefix(&number, kFirstLine) || !absl::SimpleAtoi(number, &format)) {
@@ -86,7 +95,7 @@ absl::StatusOr<LogIdentity> ReadIdentityFile(Files& files, const std::string& fo
   // Before anything else is believed: a later release may have changed all that follows.
   if (format > kFolderFormat) {
     return WithReason(absl::FailedPreconditionError(
-                          absl::StrCat(folder, " was made by a newer release (format ", format,
+                          absl::StrCat(path, " was made by a newer release (format ", format,
                                        "; this release knows ", kFolderFormat, ")")),
                       "NEWER_RELEASE");
   }
@@ -96,14 +105,14 @@ absl::StatusOr<LogIdentity> ReadIdentityFile(Files& files, const std::string& fo
   }
   if (format < kFolderFormat) {
     return WithReason(absl::FailedPreconditionError(
-                          absl::StrCat(folder, " was made by an earlier release (format ", format,
+                          absl::StrCat(path, " was made by an earlier release (format ", format,
                                        "), which held invented people only; make it anew")),
                       "EARLIER_RELEASE");
   }
   ABSL_ASSIGN_OR_RETURN(LogIdentity identity, FromJson(lines[1], path));
   if (!identity.synthetic) {
     return WithReason(absl::FailedPreconditionError(absl::StrCat(
-                          folder,
+                          path,
                           " is not marked as holding invented people only; this release "
                           "cannot seal what is about people and opens no other log")),
                       "NOT_SYNTHETIC");

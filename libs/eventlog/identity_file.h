@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -10,6 +11,11 @@
 #include "libs/eventlog/record.h"
 
 namespace buurtlog::eventlog {
+
+// The text of the file, as it also stands in front of each partition of a topic.
+absl::StatusOr<std::string> EncodeIdentity(const LogIdentity& identity);
+// Errors as ReadIdentityFile, naming `place`.
+absl::StatusOr<LogIdentity> DecodeIdentity(std::string_view text, const std::string& place);
 
 bool HasIdentityFile(Files& files, const std::string& folder);
 

@@ -85,20 +85,31 @@ absl::Status LogMover::Insert(std::vector<CommittedEntryPtr> entries, bool synce
                    [](const CommittedEntryPtr& a, const CommittedEntryPtr& b) {
                      return a->view.header.partition < b->view.header.partition;
                    });
+  const auto is_last = [&entries](size_t i) {
+    return i + 1 == entries.size() ||
+           entries[i + 1]->view.header.partition != entries[i]->view.header.partition;
+  };
   {
     ABSL_ASSIGN_OR_RETURN(sqlite::Transaction transaction, writer_.Begin(synced));
-    for (const CommittedEntryPtr& entry : entries) {
+    std::string owner;
+    for (size_t i = 0; i < entries.size(); ++i) {
       YieldProcessor();
-      const EntryHeader& header = entry->view.header;
-      ABSL_RETURN_IF_ERROR(writer_.Insert(header.partition, header.sequence, entry->bytes));
+      const CommittedEntry& entry = *entries[i];
+      const EntryHeader& header = entry.view.header;
+      ABSL_RETURN_IF_ERROR(writer_.Insert(header.partition, header.sequence, entry.bytes));
+      if (!entry.owner.empty()) owner = entry.owner;
+      if (!is_last(i)) continue;
+      if (entry.offset >= 0) {
+        ABSL_RETURN_IF_ERROR(
+            writer_.KeepMessagePlace(header.partition, {header.sequence, entry.offset, owner}));
+      }
+      owner.clear();
     }
     ABSL_RETURN_IF_ERROR(writer_.Commit(transaction));
   }
   for (size_t i = 0; i < entries.size(); ++i) {
     const EntryHeader& header = entries[i]->view.header;
-    const bool last =
-        i + 1 == entries.size() || entries[i + 1]->view.header.partition != header.partition;
-    if (last) tail_.Moved(header.partition, header.sequence);
+    if (is_last(i)) tail_.Moved(header.partition, header.sequence);
   }
   return absl::OkStatus();
 }
@@ -124,6 +135,11 @@ absl::Status LogMover::MoveAll(const std::vector<CommittedEntryPtr>& more) {
   // First what `more` stands behind, which may be in doubt.
   ABSL_RETURN_IF_ERROR(writer_.SyncWal());
   return more.empty() ? absl::OkStatus() : Insert(more, /*synced=*/true);
+}
+
+size_t LogMover::waiting_bytes() {
+  absl::MutexLock lock(&mutex_);
+  return waiting_bytes_;
 }
 
 absl::Status LogMover::trouble() {

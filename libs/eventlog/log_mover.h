@@ -46,6 +46,8 @@ class LogMover {
   absl::Status MoveAll(const std::vector<CommittedEntryPtr>& more);
   // MoveAll, and leaves no WAL behind.
   absl::Status MoveAllAndTidy();
+  // Of entries that were added and are not in log.db yet.
+  size_t waiting_bytes();
   // Why entries could not be moved the last time that was tried; OK when they could.
   absl::Status trouble();
 

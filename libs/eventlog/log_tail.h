@@ -13,21 +13,13 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
+#include "libs/eventlog/committed_entry.h"
 #include "libs/eventlog/event_log.h"
 
 namespace buurtlog::eventlog {
 
 // Entries kept in memory, in bytes over all partitions; besides, all that are not in log.db yet.
 inline constexpr size_t kTailBytesMax = 8 << 20;
-
-// An entry that is durable and counts. `view` points into `bytes`.
-struct CommittedEntry {
-  std::string bytes;
-  EntryView view;
-  std::string owner;  // of an epoch record; empty for others
-};
-
-using CommittedEntryPtr = std::shared_ptr<const CommittedEntry>;
 
 // Thread-safe.
 class LogTail {

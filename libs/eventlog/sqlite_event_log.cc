@@ -17,6 +17,7 @@
 #include "libs/eventlog/sqlite_log_file.h"
 #include "libs/eventlog/sqlite_log_flusher.h"
 #include "libs/eventlog/sqlite_log_reader.h"
+#include "libs/eventlog/stored_log.h"
 #include "libs/eventlog/watchers.h"
 
 namespace buurtlog::eventlog {
@@ -118,20 +119,19 @@ class SqliteEventLog::Impl {
        const SqliteLogOptions& options, Files& files, Scheduler& scheduler)
       : options_(options),
         lock_(std::move(lock)),
-        file_(std::move(file)),
-        tail_(std::move(heads)),
-        head_keeper_(files, scheduler, options_, file_->identity(), tail_),
-        mover_(std::move(writer), tail_, scheduler),
-        flusher_({file_->identity(), tail_, mover_, scheduler, *options_.clock, *options_.random,
+        stored_(std::move(file), std::move(heads)),
+        head_keeper_(files, scheduler, options_, stored_.identity(), stored_.tail()),
+        mover_(std::move(writer), stored_.tail(), scheduler),
+        flusher_({stored_.identity(), stored_.tail(), mover_, scheduler, *options_.clock,
+                  *options_.random,
                   [this](const std::vector<Partition>& grown) {
                     head_keeper_.Changed();
                     watchers_.Notify(grown);
                   }},
                  std::move(journal)) {}
 
-  const LogIdentity& identity() const { return file_->identity(); }
-  LogTail& tail() { return tail_; }
-  LogFileReader& file() { return *file_; }
+  const LogIdentity& identity() const { return stored_.identity(); }
+  StoredLog& stored() { return stored_; }
   Watchers& watchers() { return watchers_; }
   SqliteLogFlusher& flusher() { return flusher_; }
   absl::Status health() { return mover_.trouble(); }
@@ -141,8 +141,7 @@ class SqliteEventLog::Impl {
   // written, the lock goes.
   const SqliteLogOptions options_;
   const std::unique_ptr<FileLock> lock_;
-  const std::unique_ptr<LogFileReader> file_;
-  LogTail tail_;
+  StoredLog stored_;
   Watchers watchers_;
   HeadKeeper head_keeper_;
   LogMover mover_;
@@ -219,50 +218,17 @@ const LogIdentity& SqliteEventLog::identity() const { return impl_->identity(); 
 
 absl::Status SqliteEventLog::Read(Partition partition, FoldState& at, const ReadLimits& limits,
                                   absl::FunctionRef<absl::Status(const EntryView&)> visit) {
-  ABSL_RETURN_IF_ERROR(CheckPlace(identity(), partition, at.next));
-  ABSL_ASSIGN_OR_RETURN(auto newest, impl_->tail().Read(partition, at, limits));
-  if (!newest.has_value()) {
-    return impl_->file().Read(partition, at, impl_->tail().MovedEnd(partition), limits, visit);
-  }
-  // These were verified through the fold before they were stored.
-  for (const CommittedEntryPtr& entry : *newest) {
-    ABSL_RETURN_IF_ERROR(visit(entry->view));
-    at.epoch = entry->view.header.epoch;
-    at.next = entry->view.header.sequence + 1;
-    at.head_hash = entry->view.hash;
-    if (entry->view.header.kind == EntryKind::kEpoch) at.owner = entry->owner;
-  }
-  return absl::OkStatus();
+  return impl_->stored().Read(partition, at, limits, visit);
 }
 
 absl::StatusOr<FoldState> SqliteEventLog::Seek(Partition partition, Sequence from) {
-  ABSL_RETURN_IF_ERROR(CheckPlace(identity(), partition, from));
-  if (const CommittedEntryPtr entry = impl_->tail().Find(partition, from)) {
-    return PlaceBefore(entry->view);
-  }
-  if (from >= impl_->tail().MovedEnd(partition)) {
-    return absl::OutOfRangeError(
-        absl::StrCat("partition ", partition, " ends before sequence ", from));
-  }
-  return impl_->file().Seek(partition, from);
+  return impl_->stored().Seek(partition, from);
 }
 
 absl::Status SqliteEventLog::ReadEntries(Partition partition, absl::Span<const Sequence> sequences,
                                          const ReadLimits& limits,
                                          absl::FunctionRef<absl::Status(const EntryView&)> visit) {
-  ABSL_RETURN_IF_ERROR(
-      CheckPlace(identity(), partition, sequences.empty() ? 1 : sequences.front()));
-  // The tail first: what it does not have is in log.db by now.
-  ABSL_ASSIGN_OR_RETURN(const std::vector<CommittedEntryPtr> newest,
-                        impl_->tail().FindLast(partition, sequences));
-  ReadRoom room(limits);
-  ABSL_RETURN_IF_ERROR(impl_->file().ReadEntries(
-      partition, sequences.subspan(0, sequences.size() - newest.size()), room, visit));
-  for (const CommittedEntryPtr& entry : newest) {
-    if (room.full() || !room.Take(entry->bytes.size())) break;
-    ABSL_RETURN_IF_ERROR(visit(entry->view));
-  }
-  return absl::OkStatus();
+  return impl_->stored().ReadEntries(partition, sequences, limits, visit);
 }
 
 std::unique_ptr<Subscription> SqliteEventLog::Watch(absl::AnyInvocable<void(Partition)> grew) {
@@ -270,8 +236,7 @@ std::unique_ptr<Subscription> SqliteEventLog::Watch(absl::AnyInvocable<void(Part
 }
 
 absl::StatusOr<FoldState> SqliteEventLog::Head(Partition partition) {
-  ABSL_RETURN_IF_ERROR(CheckPlace(identity(), partition, 1));
-  return impl_->tail().Head(partition);
+  return impl_->stored().Head(partition);
 }
 
 void SqliteEventLog::BeginEpoch(Partition partition, std::string owner,
@@ -284,15 +249,15 @@ void SqliteEventLog::Append(Partition partition, Epoch epoch, std::vector<std::s
   impl_->flusher().Append(partition, epoch, std::move(entries), std::move(done));
 }
 
-absl::Status SqliteEventLog::health() const {
+absl::Status SqliteEventLog::health() {
   absl::Status trouble = impl_->health();
   if (trouble.ok()) return trouble;
   return absl::Status(trouble.code(),
                       absl::StrCat("the journal cannot be moved into log.db: ", trouble.message()));
 }
 
-void SqliteEventLog::OnFlush(absl::AnyInvocable<void(const FlushStats&)> observer) {
-  impl_->flusher().OnFlush(std::move(observer));
+void SqliteEventLog::OnProgress(absl::AnyInvocable<void(const LogProgress&)> observer) {
+  impl_->flusher().OnProgress(std::move(observer));
 }
 
 }  // namespace buurtlog::eventlog

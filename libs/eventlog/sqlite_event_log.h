@@ -42,14 +42,6 @@ struct SqliteLogOptions {
   Random* random = &SystemRandom();
 };
 
-// What the flusher did, for metrics.
-struct FlushStats {
-  absl::Duration sync_time;  // judging, writing and waiting for the disk
-  size_t batches = 0;
-  size_t entries = 0;
-  size_t bytes = 0;
-};
-
 class SqliteEventLog final : public EventLog {
  public:
   // Makes a new log. ALREADY_EXISTS when the folder holds one; DATA_LOSS when it holds the entries
@@ -88,10 +80,10 @@ class SqliteEventLog final : public EventLog {
 
   // Why what is in the journal could not be brought into log.db when that was last tried; it is
   // tried again. Appends go on for as long as the journal has room.
-  absl::Status health() const;
+  absl::Status health() override;
 
-  // Called after each flush, from the flusher. Set before the first append.
-  void OnFlush(absl::AnyInvocable<void(const FlushStats&)> observer);
+  // After each flush, from the flusher.
+  void OnProgress(absl::AnyInvocable<void(const LogProgress&)> observer) override;
 
   class Impl;
 

@@ -263,8 +263,8 @@ TEST_F(SqliteEventLogTest, TheHeadFileIsWrittenAPeriodAfterAChange) {
 
 TEST_F(SqliteEventLogTest, OneBatchTakesTheWaitingCallsOfAllPartitions) {
   CreateAndOpen();
-  std::vector<FlushStats> flushes;
-  log_->OnFlush([&](const FlushStats& stats) { flushes.push_back(stats); });
+  std::vector<LogProgress> flushes;
+  log_->OnProgress([&](const LogProgress& stats) { flushes.push_back(stats); });
   int answers = 0;
   for (Partition partition = 0; partition < kPartitions; ++partition) {
     FoldState state = Start(partition);
@@ -276,7 +276,7 @@ TEST_F(SqliteEventLogTest, OneBatchTakesTheWaitingCallsOfAllPartitions) {
   scheduler_.RunUntilIdle();
   EXPECT_EQ(answers, 4);
   ASSERT_EQ(flushes.size(), 1u);
-  EXPECT_EQ(flushes[0].batches, 4u);
+  EXPECT_EQ(flushes[0].calls, 4u);
   EXPECT_EQ(flushes[0].entries, 4u);
 }
 

@@ -52,6 +52,14 @@ enum class CheckpointMode {
   kTruncate,  // and empties the file
 };
 
+// Up to where a log.db that copies a topic goes in one partition: its last entry, and the offset of
+// the message that brought it. Without entries all of it is 0.
+struct MessagePlace {
+  Sequence sequence = 0;
+  int64_t offset = 0;
+  std::string owner;  // of the newest epoch record up to there
+};
+
 // A connection that writes, with its statements. A commit is not synced; SyncWal is for that,
 // except for a synced transaction: what that one commits nobody sees before the disk has it. Not
 // thread-safe.
@@ -63,6 +71,11 @@ class LogFileWriter {
   absl::Status Commit(sqlite::Transaction& transaction);
   // A row that is there already stays: a commit of unknown outcome is repeated.
   absl::Status Insert(Partition partition, Sequence sequence, std::string_view bytes);
+  // Of a copy of a topic: keeps how far the partition goes, beside the entries that this
+  // transaction inserts. An empty owner leaves the one that is known.
+  absl::Status KeepMessagePlace(Partition partition, const MessagePlace& place);
+  // By partition.
+  absl::StatusOr<std::vector<MessagePlace>> MessagePlaces();
   // Moves what the WAL holds into the database as far as readers allow, and waits for the disk.
   // True when all of it was moved.
   absl::StatusOr<bool> Checkpoint(CheckpointMode mode);

@@ -113,6 +113,39 @@ absl::Status LogFileWriter::Insert(Partition partition, Sequence sequence, std::
   return insert->Bind(1, static_cast<int64_t>(sequence)).BindBlobView(2, bytes).Run();
 }
 
+absl::Status LogFileWriter::KeepMessagePlace(Partition partition, const MessagePlace& place) {
+  return connection_
+      .Cached(
+          "INSERT INTO message_place(\"partition\", sequence, message_offset, owner) "
+          "VALUES(?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET sequence = ?2, message_offset = ?3, "
+          "owner = CASE WHEN ?4 = '' THEN owner ELSE ?4 END")
+      .Bind(1, static_cast<int64_t>(partition))
+      .Bind(2, static_cast<int64_t>(place.sequence))
+      .Bind(3, place.offset)
+      .Bind(4, place.owner)
+      .Run();
+}
+
+absl::StatusOr<std::vector<MessagePlace>> LogFileWriter::MessagePlaces() {
+  ABSL_RETURN_IF_ERROR(
+      connection_.Execute("CREATE TABLE IF NOT EXISTS message_place(\"partition\" INTEGER PRIMARY "
+                          "KEY, sequence INTEGER NOT NULL, message_offset INTEGER NOT NULL, "
+                          "owner TEXT NOT NULL)"));
+  std::vector<MessagePlace> places(inserts_.size());
+  ABSL_ASSIGN_OR_RETURN(
+      sqlite::Statement rows,
+      connection_.Prepare(
+          "SELECT \"partition\", sequence, message_offset, owner FROM message_place"));
+  while (true) {
+    ABSL_ASSIGN_OR_RETURN(const bool row, rows.Step());
+    if (!row) return places;
+    const auto partition = static_cast<size_t>(rows.Int(0));
+    if (partition >= places.size()) return absl::DataLossError("the place of no partition");
+    places[partition] = {static_cast<Sequence>(rows.Int(1)), rows.Int(2),
+                         std::string(rows.Text(3))};
+  }
+}
+
 absl::StatusOr<bool> LogFileWriter::Checkpoint(CheckpointMode mode) {
   if (mode == CheckpointMode::kPassive) return RunCheckpoint("PRAGMA wal_checkpoint(PASSIVE)");
   sqlite3_busy_timeout(connection_.handle(), sqlite::kReadersWaitMs);

@@ -6,33 +6,10 @@
 #include "absl/container/btree_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "buurtlog/log/v1/record.pb.h"
-#include "google/protobuf/util/time_util.h"
 #include "libs/base/check.h"
 #include "libs/base/status_macros.h"
 
 namespace buurtlog::eventlog {
-namespace {
-
-// Folds `bytes` and keeps the canonical form when it counts; null when it does not.
-absl::StatusOr<CommittedEntryPtr> FoldEntry(FoldState& state, Partition partition,
-                                            std::string bytes) {
-  auto entry = std::make_shared<CommittedEntry>();
-  entry->bytes = std::move(bytes);
-  absl::StatusOr<FoldResult> folded = Fold(state, partition, entry->bytes);
-  ABSL_RETURN_IF_ERROR(folded.status());
-  if (folded->verdict != Verdict::kCounts) return CommittedEntryPtr();
-  entry->view = folded->entry;
-  if (!folded->filled.empty()) {
-    entry->bytes = std::move(folded->filled);
-    ABSL_ASSIGN_OR_RETURN(entry->view, ParseEntry(entry->bytes));
-    entry->view.hash = state.head_hash;
-  }
-  if (entry->view.header.kind == EntryKind::kEpoch) entry->owner = state.owner;
-  return CommittedEntryPtr(std::move(entry));
-}
-
-}  // namespace
 
 struct SqliteLogFlusher::Call {
   Partition partition = 0;
@@ -67,7 +44,7 @@ struct SqliteLogFlusher::Flush {
   };
   // In order, so that a simulation writes the same again.
   absl::btree_map<Partition, Change> changes;
-  FlushStats stats;
+  LogProgress stats;
 };
 
 SqliteLogFlusher::SqliteLogFlusher(Parts parts, Journal journal)
@@ -90,7 +67,7 @@ SqliteLogFlusher::~SqliteLogFlusher() {
   if (doubtful_ == nullptr && parts_.mover.MoveAllAndTidy().ok()) journal_.Empty().IgnoreError();
 }
 
-void SqliteLogFlusher::OnFlush(absl::AnyInvocable<void(const FlushStats&)> observer) {
+void SqliteLogFlusher::OnProgress(absl::AnyInvocable<void(const LogProgress&)> observer) {
   observer_ = std::move(observer);
 }
 
@@ -200,28 +177,11 @@ void SqliteLogFlusher::Run(std::vector<Call> calls) {
   std::vector<Partition> grown;
   for (const auto& [partition, change] : flush.changes) grown.push_back(partition);
   parts_.grew(grown);
-  flush.stats.batches = calls.size();
+  flush.stats.calls = calls.size();
   if (observer_) {
-    flush.stats.sync_time = took;
+    flush.stats.took = took;
     observer_(flush.stats);
   }
-}
-
-std::string SqliteLogFlusher::EpochEntry(const Call& call, const FoldState& state) {
-  std::array<uint8_t, 16> nonce{};
-  parts_.random.Fill(absl::MakeSpan(nonce));
-  log::v1::EpochRecord record;
-  record.set_nonce(std::string(nonce.begin(), nonce.end()));
-  record.set_owner(call.owner);
-  record.set_known_sequence(state.next - 1);
-  record.set_known_hash(state.head_hash.ToBytes());
-  *record.mutable_recorded_at() = google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(
-      absl::ToUnixMicros(parts_.clock.Now()));
-  EntryHeader header;
-  header.kind = EntryKind::kEpoch;
-  header.partition = call.partition;
-  header.epoch = state.epoch + 1;
-  return EncodeEntry(header, record.SerializeAsString());
 }
 
 // Runs the call through the fold on top of what the calls before it in this flush have changed.
@@ -238,7 +198,8 @@ void SqliteLogFlusher::Judge(Call& call, Flush& flush) {
   FoldState state =
       earlier == flush.changes.end() ? states_[call.partition] : earlier->second.state;
   if (call.begun) {
-    call.entries.push_back(EpochEntry(call, state));
+    call.entries.push_back(
+        EncodeEpochRecord(state, call.partition, call.owner, parts_.clock.Now(), parts_.random));
     call.bytes = call.entries.front().size();
   } else if (call.epoch != state.epoch) {
     return refuse(absl::AbortedError("another owner has begun an epoch"));
@@ -264,7 +225,10 @@ void SqliteLogFlusher::Judge(Call& call, Flush& flush) {
   }
   flush.stats.entries += entries.size();
   flush.stats.bytes += call.bytes;
-  if (call.begun) call.begun_state = state;
+  if (call.begun) {
+    ++flush.stats.epochs;
+    call.begun_state = state;
+  }
   if (entries.empty()) {
     // Asked by the owner; stands on nothing that is stored now, unless there is something.
     call.judged = earlier == flush.changes.end();

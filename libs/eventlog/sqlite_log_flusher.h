@@ -58,7 +58,7 @@ class SqliteLogFlusher {
   void BeginEpoch(Partition partition, std::string owner,
                   absl::AnyInvocable<void(absl::StatusOr<FoldState>)> done);
   // Set before the first append.
-  void OnFlush(absl::AnyInvocable<void(const FlushStats&)> observer);
+  void OnProgress(absl::AnyInvocable<void(const LogProgress&)> observer);
 
  private:
   struct Call;
@@ -70,7 +70,6 @@ class SqliteLogFlusher {
   std::vector<Call> TakeWaiting();
   void Run(std::vector<Call> calls);
   void Judge(Call& call, Flush& flush);
-  std::string EpochEntry(const Call& call, const FoldState& state);
   absl::Status Store(Flush& flush);
   std::vector<CommittedEntryPtr> Publish(Flush& flush);
   absl::Status Settle();
@@ -91,7 +90,7 @@ class SqliteLogFlusher {
   std::vector<FoldState> states_;
   std::unique_ptr<Flush>
       doubtful_;  // a write of unknown outcome; nothing is written before it is settled
-  absl::AnyInvocable<void(const FlushStats&)> observer_;
+  absl::AnyInvocable<void(const LogProgress&)> observer_;
 
   std::unique_ptr<TaskQueue> queue_;
 };

@@ -1,11 +1,13 @@
 #include "libs/eventsourcing/service_node.h"
 
 #include <libdeflate.h>
+#include <prometheus/counter.h>
 #include <prometheus/histogram.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -13,7 +15,6 @@
 #include "libs/base/about.h"
 #include "libs/base/check.h"
 #include "libs/base/status_macros.h"
-#include "libs/eventlog/sqlite_event_log.h"
 
 namespace buurtlog::eventsourcing {
 namespace {
@@ -29,48 +30,54 @@ std::string CrcOf(const std::string& key) {
   return bytes;
 }
 
-absl::StatusOr<std::unique_ptr<eventlog::SqliteEventLog>> OpenOrMakeLog(
-    const std::string& service, const std::string& service_folder, NodeParts& parts) {
-  const std::string folder = service_folder + "/log";
-  eventlog::SqliteLogOptions options;
-  options.folder = folder;
-  options.clock = &parts.clock;
-  options.random = &parts.random;
-  auto log = eventlog::SqliteEventLog::Open(options, parts.files, parts.scheduler);
-  if (!absl::IsNotFound(log.status())) return log;
+absl::StatusOr<eventlog::LogEngine::Opened> OpenOrMakeLog(eventlog::LogEngine& engine,
+                                                          const std::string& service,
+                                                          const std::string& folder,
+                                                          NodeParts& parts) {
   // A log is made before anything is folded from it.
+  std::string folded_from_it;
   for (const char* folded : {"/state.db", "/read_models", "/processes"}) {
-    const auto names = parts.files.List(service_folder + folded);
-    if (!parts.files.Exists(service_folder + folded) || (names.ok() && names->empty())) continue;
-    return absl::DataLossError(absl::StrCat(folder, "/identity is missing, and ", service_folder,
-                                            folded, " was folded from the log that it names"));
+    const auto names = parts.files.List(folder + folded);
+    if (!parts.files.Exists(folder + folded) || (names.ok() && names->empty())) continue;
+    folded_from_it = folder + folded;
+    break;
   }
-  eventlog::LogIdentity identity;
-  identity.log_id = NewUuid(parts.clock.Now(), parts.random);
-  identity.service = service;
-  // Until personal fields are sealed only logs of invented people are made and opened.
-  identity.synthetic = true;
-  ABSL_RETURN_IF_ERROR(eventlog::SqliteEventLog::Create(identity, options, parts.files));
-  return eventlog::SqliteEventLog::Open(options, parts.files, parts.scheduler);
+  auto opened = engine.Open(service, folder, folded_from_it.empty(),
+                            {parts.clock, parts.random, parts.files, parts.scheduler});
+  if (!absl::IsNotFound(opened.status())) return opened;
+  return absl::DataLossError(absl::StrCat(opened.status().message(),
+                                          " (its identity is missing), and ", folded_from_it,
+                                          " was folded from one"));
 }
 
-void ObserveFlushes(eventlog::SqliteEventLog& log, prometheus::Registry& metrics) {
-  prometheus::Histogram& sync_seconds =
+void ObserveProgress(eventlog::EventLog& log, prometheus::Registry& metrics) {
+  const std::map<std::string, std::string> labels = {{"service", log.identity().service}};
+  prometheus::Histogram& seconds =
       prometheus::BuildHistogram()
           .Name("buurtlog_log_sync_seconds")
-          .Help("Time of one transaction of the log, sync of the disk included.")
+          .Help(
+              "Time until what was appended together is durable, sync of the disk or the answer "
+              "of the brokers included.")
           .Register(metrics)
-          .Add({{"service", log.identity().service}},
-               prometheus::Histogram::BucketBoundaries{0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01,
-                                                       0.02, 0.05, 0.1, 0.5, 1});
-  prometheus::Counter& bytes = prometheus::BuildCounter()
-                                   .Name("buurtlog_log_appended_bytes_total")
-                                   .Help("Bytes of entries made durable.")
-                                   .Register(metrics)
-                                   .Add({{"service", log.identity().service}});
-  log.OnFlush([&sync_seconds, &bytes](const eventlog::FlushStats& stats) {
-    sync_seconds.Observe(absl::ToDoubleSeconds(stats.sync_time));
-    bytes.Increment(static_cast<double>(stats.bytes));
+          .Add(labels, prometheus::Histogram::BucketBoundaries{0.0002, 0.0005, 0.001, 0.002, 0.005,
+                                                               0.01, 0.02, 0.05, 0.1, 0.5, 1});
+  const auto counter = [&](const char* name, const char* help) {
+    return &prometheus::BuildCounter().Name(name).Help(help).Register(metrics).Add(labels);
+  };
+  prometheus::Counter* const bytes = counter("buurtlog_log_appended_bytes_total",
+                                             "Bytes of entries that became durable in the log.");
+  prometheus::Counter* const epochs =
+      counter("buurtlog_log_epochs_total", "Changes of the owner of a partition.");
+  prometheus::Counter* const voids = counter("buurtlog_log_void_entries_total",
+                                             "Entries of the log that will never count: of a "
+                                             "fenced writer, sent twice, or behind a hole.");
+  log.OnProgress([&seconds, bytes, epochs, voids](const eventlog::LogProgress& progress) {
+    if (progress.took > absl::ZeroDuration()) {
+      seconds.Observe(absl::ToDoubleSeconds(progress.took));
+    }
+    bytes->Increment(static_cast<double>(progress.bytes));
+    epochs->Increment(static_cast<double>(progress.epochs));
+    voids->Increment(static_cast<double>(progress.void_entries));
   });
 }
 
@@ -101,7 +108,8 @@ struct ServiceNode::Impl {
   std::string folder;
   EventCodec codec;
   // Destroyed from the last to the first: who follows, then who writes, then what is written to.
-  std::unique_ptr<eventlog::SqliteEventLog> log;
+  std::unique_ptr<eventlog::EventLog> log;
+  std::string log_discarded;
   std::unique_ptr<StateStore> store;
   std::unique_ptr<CommandExecutor> executor;
   std::atomic<bool> executor_ready = false;
@@ -126,12 +134,15 @@ absl::StatusOr<std::unique_ptr<ServiceNode>> ServiceNode::Open(
     ABSL_RETURN_IF_ERROR(parts.files.MakeFolder(impl->folder + child));
   }
   for (const AggregateType* type : types) impl->codec.Register(type->category, type->event);
-  ABSL_ASSIGN_OR_RETURN(impl->log, OpenOrMakeLog(impl->options.service, impl->folder, impl->parts));
+  ABSL_ASSIGN_OR_RETURN(auto opened, OpenOrMakeLog(*impl->options.engine, impl->options.service,
+                                                   impl->folder, impl->parts));
+  impl->log = std::move(opened.log);
+  impl->log_discarded = std::move(opened.discarded);
   if (impl->log->identity().service != impl->options.service) {
     return absl::FailedPreconditionError(
         absl::StrCat("the log in the folder of ", impl->options.service, " is of another service"));
   }
-  ObserveFlushes(*impl->log, parts.metrics);
+  ObserveProgress(*impl->log, parts.metrics);
   ABSL_ASSIGN_OR_RETURN(impl->store, StateStore::Open(impl->folder + "/state.db", types,
                                                       impl->log->identity().partitions,
                                                       parts.scheduler, parts.files));
@@ -149,6 +160,7 @@ const EventCodec& ServiceNode::codec() const { return impl_->codec; }
 LogSource ServiceNode::source() { return {impl_->log.get(), &impl_->codec}; }
 CommandExecutor& ServiceNode::executor() { return *impl_->executor; }
 StateStore& ServiceNode::store() { return *impl_->store; }
+const std::string& ServiceNode::log_discarded() const { return impl_->log_discarded; }
 const std::string& ServiceNode::store_discarded() const { return impl_->store->discarded(); }
 
 absl::StatusOr<ProjectionRunner*> ServiceNode::AddReadModel(std::unique_ptr<ReadModel> model,
@@ -232,15 +244,18 @@ const std::vector<ProjectionRunner*>& ServiceNode::read_models() const {
 }
 const std::vector<ProcessRunner*>& ServiceNode::processes() const { return impl_->processes; }
 
-absl::StatusOr<std::string> LoadOrMakeCommandHashKey(const std::string& data_folder, Files& files,
+absl::StatusOr<std::string> LoadOrMakeCommandHashKey(const std::string& shared_folder,
+                                                     const std::string& data_folder, Files& files,
                                                      Random& random) {
-  const std::string folder = data_folder + "/keys";
+  const std::string folder = shared_folder + "/keys";
   const std::string path = folder + "/command_hash";
   if (!files.Exists(path)) {
     // It is made before the first log, and what logs hold can be recognised with no other one.
     for (const std::string& service :
          files.List(data_folder).value_or(std::vector<std::string>())) {
-      if (!files.Exists(absl::StrCat(data_folder, "/", service, "/log/identity"))) continue;
+      const std::string kept = absl::StrCat(data_folder, "/", service);
+      if (!files.Exists(kept + "/log/identity") && !files.Exists(kept + "/topic/identity"))
+        continue;
       if (files.Exists(path)) break;  // made meanwhile, by a service that started at the same time
       return absl::DataLossError(absl::StrCat(path, " is missing, and there are logs"));
     }

@@ -1,7 +1,8 @@
 // One service on one data folder: its log, state store, executor, read models and processes, put
 // together, so that a service's main.cc and `buurtlog serve` wire the same parts in the same way.
 //
-// Folder: <data>/<service>/log, state.db, read_models/, processes/.
+// Folder: <data>/<service>/log (or what the engine keeps there), state.db, read_models/,
+// processes/.
 #pragma once
 
 #include <prometheus/registry.h>
@@ -16,6 +17,7 @@
 #include "libs/base/random.h"
 #include "libs/base/scheduler.h"
 #include "libs/eventlog/event_log.h"
+#include "libs/eventlog/log_engine.h"
 #include "libs/eventsourcing/command_executor.h"
 #include "libs/eventsourcing/process_runner.h"
 #include "libs/eventsourcing/projection_runner.h"
@@ -23,11 +25,12 @@
 namespace buurtlog::eventsourcing {
 
 struct NodeOptions {
-  std::string service;           // "visits"
-  std::string data_folder;       // the parent of all services' folders
-  std::string owner;             // for epoch records: an address
-  std::string command_hash_key;  // 32 bytes
-  ExecutorOptions executor;      // owner and command_hash_key are filled in from above
+  std::string service;                                      // "visits"
+  std::string data_folder;                                  // the parent of all services' folders
+  std::string owner;                                        // for epoch records: an address
+  std::string command_hash_key;                             // 32 bytes
+  eventlog::LogEngine* engine = &eventlog::SqliteEngine();  // outlives the node
+  ExecutorOptions executor;  // owner and command_hash_key are filled in from above
 };
 
 // The seams, shared by all nodes of a process. All outlive the nodes.
@@ -54,6 +57,8 @@ class ServiceNode {
   LogSource source();
   CommandExecutor& executor();
   StateStore& store();
+  // What was thrown away when they were opened, and why, for the operator; empty: nothing was.
+  const std::string& log_discarded() const;
   const std::string& store_discarded() const;
 
   // Before Start. Sources are the services that the model or process names; `sources` must hold all
@@ -81,9 +86,10 @@ class ServiceNode {
   std::unique_ptr<Impl> impl_;
 };
 
-// The key that command hashes are made with: <data>/keys/command_hash, made at first use, mode
-// 0600.
-absl::StatusOr<std::string> LoadOrMakeCommandHashKey(const std::string& data_folder, Files& files,
+// The key that command hashes are made with: <shared>/keys/command_hash, made at first use, mode
+// 0600; DATA_LOSS when it is missing though the data folder has logs.
+absl::StatusOr<std::string> LoadOrMakeCommandHashKey(const std::string& shared_folder,
+                                                     const std::string& data_folder, Files& files,
                                                      Random& random);
 
 }  // namespace buurtlog::eventsourcing

@@ -74,8 +74,9 @@ class ServiceNodeTest : public ::testing::Test {
     options.service = "lists";
     options.data_folder = folder_;
     options.owner = "test";
-    ABSL_ASSIGN_OR_RETURN(options.command_hash_key,
-                          LoadOrMakeCommandHashKey(folder_, SystemFiles(), SystemRandom()));
+    ABSL_ASSIGN_OR_RETURN(
+        options.command_hash_key,
+        LoadOrMakeCommandHashKey(folder_, folder_, SystemFiles(), SystemRandom()));
     ABSL_ASSIGN_OR_RETURN(
         node_,
         ServiceNode::Open(options, {clock_, SystemRandom(), SystemFiles(), *scheduler_, metrics_},
@@ -192,34 +193,37 @@ TEST_F(ServiceNodeTest, AFolderInUseIsNotOpenedTwice) {
 }
 
 TEST_F(ServiceNodeTest, TheCommandHashKeyIsMadeOnce) {
-  const auto first = LoadOrMakeCommandHashKey(folder_, SystemFiles(), SystemRandom());
+  const auto first = LoadOrMakeCommandHashKey(folder_, folder_, SystemFiles(), SystemRandom());
   ASSERT_TRUE(first.ok()) << first.status();
   EXPECT_EQ(first->size(), 32u);
-  EXPECT_EQ(*LoadOrMakeCommandHashKey(folder_, SystemFiles(), SystemRandom()), *first);
+  EXPECT_EQ(*LoadOrMakeCommandHashKey(folder_, folder_, SystemFiles(), SystemRandom()), *first);
   const std::string path = folder_ + "/keys/command_hash";
   const std::string stored = *SystemFiles().Read(path);
   for (size_t at = 0; at < stored.size(); ++at) {
     std::string damaged = stored;
     damaged[at] ^= 1;
     ASSERT_TRUE(SystemFiles().WriteAtomically(path, damaged).ok());
-    EXPECT_EQ(LoadOrMakeCommandHashKey(folder_, SystemFiles(), SystemRandom()).status().code(),
-              absl::StatusCode::kDataLoss)
+    EXPECT_EQ(
+        LoadOrMakeCommandHashKey(folder_, folder_, SystemFiles(), SystemRandom()).status().code(),
+        absl::StatusCode::kDataLoss)
         << at;
   }
   // As releases before this one kept it.
   ASSERT_TRUE(SystemFiles().WriteAtomically(path, *first).ok());
-  EXPECT_EQ(*LoadOrMakeCommandHashKey(folder_, SystemFiles(), SystemRandom()), *first);
+  EXPECT_EQ(*LoadOrMakeCommandHashKey(folder_, folder_, SystemFiles(), SystemRandom()), *first);
   ASSERT_TRUE(SystemFiles().WriteAtomically(path, "short").ok());
-  EXPECT_EQ(LoadOrMakeCommandHashKey(folder_, SystemFiles(), SystemRandom()).status().code(),
-            absl::StatusCode::kDataLoss);
+  EXPECT_EQ(
+      LoadOrMakeCommandHashKey(folder_, folder_, SystemFiles(), SystemRandom()).status().code(),
+      absl::StatusCode::kDataLoss);
 }
 
 TEST_F(ServiceNodeTest, WithLogsNoOtherCommandHashKeyIsMade) {
-  ASSERT_TRUE(LoadOrMakeCommandHashKey(folder_, SystemFiles(), SystemRandom()).ok());
+  ASSERT_TRUE(LoadOrMakeCommandHashKey(folder_, folder_, SystemFiles(), SystemRandom()).ok());
   ASSERT_TRUE(Open().ok());
   ASSERT_TRUE(SystemFiles().Remove(folder_ + "/keys/command_hash").ok());
-  EXPECT_EQ(LoadOrMakeCommandHashKey(folder_, SystemFiles(), SystemRandom()).status().code(),
-            absl::StatusCode::kDataLoss);
+  EXPECT_EQ(
+      LoadOrMakeCommandHashKey(folder_, folder_, SystemFiles(), SystemRandom()).status().code(),
+      absl::StatusCode::kDataLoss);
 }
 
 TEST_F(ServiceNodeTest, AFolderThatHasLostItsLogGetsNoOtherOne) {

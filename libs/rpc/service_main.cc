@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "libs/base/about.h"
 #include "libs/base/clock.h"
 #include "libs/base/files.h"
@@ -30,6 +31,8 @@
 namespace buurtlog::rpc {
 namespace {
 
+// How often it is asked whether a log that is followed has been made.
+constexpr absl::Duration kFollowedServicePause = absl::Milliseconds(200);
 constexpr absl::Duration kReadinessPeriod = absl::Milliseconds(200);
 
 using Nodes = std::vector<std::unique_ptr<eventsourcing::ServiceNode>>;
@@ -100,7 +103,12 @@ class RunningProcess {
     if (!SystemFiles().Exists(main_.data_folder)) {
       return absl::NotFoundError(absl::StrCat("there is no data folder ", main_.data_folder));
     }
-    ABSL_ASSIGN_OR_RETURN(issuer_, identity::DevIssuer::Open(main_.data_folder, SystemFiles(),
+    if (main_.shared_folder.empty()) main_.shared_folder = main_.data_folder;
+    if (main_.open_engine) {
+      ABSL_ASSIGN_OR_RETURN(kept_engine_, main_.open_engine());
+      engine_ = kept_engine_.get();
+    }
+    ABSL_ASSIGN_OR_RETURN(issuer_, identity::DevIssuer::Open(main_.shared_folder, SystemFiles(),
                                                              SystemClock(), SystemRandom()));
     std::vector<Service> services;
     for (ServedService& served : main_.services) {
@@ -159,14 +167,18 @@ class RunningProcess {
     options.service = served.service;
     options.data_folder = main_.data_folder;
     options.owner = main_.address;
-    ABSL_ASSIGN_OR_RETURN(
-        options.command_hash_key,
-        eventsourcing::LoadOrMakeCommandHashKey(main_.data_folder, SystemFiles(), SystemRandom()));
+    options.engine = engine_;
+    ABSL_ASSIGN_OR_RETURN(options.command_hash_key, eventsourcing::LoadOrMakeCommandHashKey(
+                                                        main_.shared_folder, main_.data_folder,
+                                                        SystemFiles(), SystemRandom()));
     auto opened = eventsourcing::ServiceNode::Open(
         std::move(options), {SystemClock(), SystemRandom(), SystemFiles(), *scheduler_, metrics_},
         served.aggregates);
     if (!opened.ok()) return About(served.service, opened.status());
     std::unique_ptr<eventsourcing::ServiceNode> node = *std::move(opened);
+    if (!node->log_discarded().empty()) {
+      LogWarning("log_copy_discarded", {{"of", served.service}, {"reason", node->log_discarded()}});
+    }
     if (!node->store_discarded().empty()) {
       LogWarning("state_store_discarded",
                  {{"of", served.service}, {"reason", node->store_discarded()}});
@@ -185,26 +197,48 @@ class RunningProcess {
       if (here != nodes_.end()) {
         sources.push_back((*here)->source());
       } else {
-        ABSL_ASSIGN_OR_RETURN(eventsourcing::LogSource source, Connect(followed));
+        ABSL_ASSIGN_OR_RETURN(
+            std::unique_ptr<eventlog::LogReader> log,
+            engine_->reaches_others() ? OpenFollowed(served.service, followed) : Connect(followed));
+        auto codec = std::make_unique<eventsourcing::EventCodec>(followed.service);
+        followed.register_events(*codec);
+        followed_logs_.push_back(std::move(log));
+        followed_codecs_.push_back(std::move(codec));
+        const eventsourcing::LogSource source = {followed_logs_.back().get(),
+                                                 followed_codecs_.back().get()};
         sources.push_back(source);
       }
     }
     return sources;
   }
 
-  absl::StatusOr<eventsourcing::LogSource> Connect(const FollowedService& followed) {
+  absl::StatusOr<std::unique_ptr<eventlog::LogReader>> Connect(const FollowedService& followed) {
     LogInfo("connecting", {{"to", followed.service}, {"address", followed.address}});
-    ABSL_ASSIGN_OR_RETURN(
-        std::unique_ptr<eventlog::LogReader> log,
-        ConnectRemoteLog(
-            grpc::CreateChannel(followed.address, grpc::InsecureChannelCredentials()),
-            followed.service, [this] { return ServiceToken(); }, *scheduler_,
-            kFollowedServiceWaitMax));
-    auto codec = std::make_unique<eventsourcing::EventCodec>(followed.service);
-    followed.register_events(*codec);
-    followed_logs_.push_back(std::move(log));
-    followed_codecs_.push_back(std::move(codec));
-    return eventsourcing::LogSource{followed_logs_.back().get(), followed_codecs_.back().get()};
+    return ConnectRemoteLog(
+        grpc::CreateChannel(followed.address, grpc::InsecureChannelCredentials()), followed.service,
+        [this] { return ServiceToken(); }, *scheduler_, kFollowedServiceWaitMax);
+  }
+
+  // Its log, with what is kept of it in the follower's folder; waits until the other service has
+  // made it.
+  absl::StatusOr<std::unique_ptr<eventlog::LogReader>> OpenFollowed(
+      const std::string& follower, const FollowedService& followed) {
+    const std::string folder =
+        absl::StrCat(main_.data_folder, "/", follower, "/followed/", followed.service);
+    for (const std::string& part :
+         {absl::StrCat(main_.data_folder, "/", follower, "/followed"), folder}) {
+      ABSL_RETURN_IF_ERROR(SystemFiles().MakeFolder(part));
+    }
+    const absl::Time until = absl::Now() + kFollowedServiceWaitMax;
+    while (true) {
+      auto opened = engine_->Open(followed.service, folder, /*may_make=*/false,
+                                  {SystemClock(), SystemRandom(), SystemFiles(), *scheduler_});
+      if (opened.ok()) return std::move(opened->log);
+      if (!absl::IsNotFound(opened.status()) || absl::Now() >= until) {
+        return About(absl::StrCat("log of ", followed.service), opened.status());
+      }
+      absl::SleepFor(kFollowedServicePause);
+    }
   }
 
   absl::Status StartHost(std::vector<Service> services) {
@@ -230,7 +264,7 @@ class RunningProcess {
 
   // Nobody, as long as no region has been made in this folder.
   absl::StatusOr<std::vector<identity::Person>> PeopleWhoMaySignIn() {
-    auto people = identity::LoadPeople(main_.data_folder, SystemFiles());
+    auto people = identity::LoadPeople(main_.shared_folder, SystemFiles());
     if (absl::IsNotFound(people.status())) return std::vector<identity::Person>();
     return people;
   }
@@ -244,6 +278,8 @@ class RunningProcess {
   ServiceMain main_;
   prometheus::Registry metrics_;
   std::unique_ptr<Scheduler> scheduler_;
+  std::shared_ptr<eventlog::LogEngine> kept_engine_;
+  eventlog::LogEngine* engine_ = &eventlog::SqliteEngine();
   std::unique_ptr<identity::DevIssuer> issuer_;
   std::vector<std::unique_ptr<eventlog::LogReader>> followed_logs_;
   std::vector<std::unique_ptr<eventsourcing::EventCodec>> followed_codecs_;

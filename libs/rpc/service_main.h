@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "libs/eventlog/log_engine.h"
 #include "libs/eventsourcing/service_node.h"
 #include "libs/rpc/service.h"
 
@@ -23,8 +24,8 @@ inline constexpr absl::Duration kFollowedServiceWaitMax = absl::Minutes(1);
 // Another service, whose log this one follows.
 struct FollowedService {
   std::string service;  // "teams"
-  std::string
-      address;  // "127.0.0.1:7410"; not used when that service is served by the same process
+  std::string address;  // "127.0.0.1:7410"; not used when that service is served by the same
+                        // process, or when the engine reaches its log
   void (*register_events)(eventsourcing::EventCodec&) = nullptr;
 };
 
@@ -48,6 +49,10 @@ struct ServedService {
 struct ServiceMain {
   std::string name;  // of the process, for its logs
   std::string data_folder;
+  // What all replicas of a region have in common, keys/ and people.json; empty: the data folder.
+  std::string shared_folder;
+  // Gives the engine of the logs; null: SQLite, in the data folder.
+  absl::AnyInvocable<absl::StatusOr<std::shared_ptr<eventlog::LogEngine>>()> open_engine;
   std::string address;
   std::string metrics_address;  // empty: none
   bool insecure_dev = false;

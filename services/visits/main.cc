@@ -5,10 +5,14 @@
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
+#include "libs/kafka/log_flags.h"
 #include "libs/rpc/service_main.h"
 #include "services/visits/visits_service.h"
 
-ABSL_FLAG(std::string, data, "data", "Folder that holds the logs of the services.");
+ABSL_FLAG(std::string, data, "data",
+          "Folder of what this process keeps: its log, or its copy of it, states, read models.");
+ABSL_FLAG(std::string, shared, "",
+          "Folder of keys/ and people.json, the same for all replicas; empty: the data folder.");
 ABSL_FLAG(std::string, address, "127.0.0.1:7412",
           "Host and port for gRPC; port 0 takes a free one.");
 ABSL_FLAG(std::string, metrics_address, "", "Host and port for /metrics; empty for none.");
@@ -25,6 +29,8 @@ int main(int argc, char** argv) {
   buurtlog::rpc::ServiceMain main;
   main.name = "visits";
   main.data_folder = absl::GetFlag(FLAGS_data);
+  main.shared_folder = absl::GetFlag(FLAGS_shared);
+  main.open_engine = buurtlog::kafka::LogEngineOfFlags;
   main.address = absl::GetFlag(FLAGS_address);
   main.metrics_address = absl::GetFlag(FLAGS_metrics_address);
   main.insecure_dev = absl::GetFlag(FLAGS_insecure_dev);

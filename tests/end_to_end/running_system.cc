@@ -60,7 +60,8 @@ google::protobuf::Timestamp ProtoTime(absl::Time time) {
   return google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
 }
 
-RunningSystem::RunningSystem(std::string data_folder) : data_folder_(std::move(data_folder)) {
+RunningSystem::RunningSystem(std::string data_folder, std::vector<std::string> log_words)
+    : data_folder_(std::move(data_folder)), log_words_(std::move(log_words)) {
   Start();
 }
 
@@ -71,9 +72,11 @@ RunningSystem::~RunningSystem() {
 }
 
 void RunningSystem::Start() {
-  absl::StatusOr<ChildProcess> process = ChildProcess::Start(
-      {Program("buurtlog"), "--json", "--data", data_folder_, "--address", "127.0.0.1:0", "serve",
-       "--insecure-dev", "--metrics_address", "127.0.0.1:0"});
+  std::vector<std::string> words = {Program("buurtlog"), "--json",    "--data",
+                                    data_folder_,        "--address", "127.0.0.1:0"};
+  words.insert(words.end(), log_words_.begin(), log_words_.end());
+  words.insert(words.end(), {"serve", "--insecure-dev", "--metrics_address", "127.0.0.1:0"});
+  absl::StatusOr<ChildProcess> process = ChildProcess::Start(words);
   ASSERT_TRUE(process.ok()) << process.status();
   process_.emplace(*std::move(process));
   absl::StatusOr<std::string> line = process_->ReadLine(kStartMax);
@@ -106,6 +109,7 @@ ProgramResult RunningSystem::Command(const std::vector<std::string>& words) cons
   std::vector<std::string> all = {Program("buurtlog"), "--data", data_folder_, "--session",
                                   absl::StrCat(data_folder_, "/session.json")};
   if (!address_.empty()) all.insert(all.end(), {"--address", address_});
+  all.insert(all.end(), log_words_.begin(), log_words_.end());
   all.insert(all.end(), words.begin(), words.end());
   absl::StatusOr<ProgramResult> result = RunProgram(all, absl::Seconds(120));
   EXPECT_TRUE(result.ok()) << result.status();

@@ -48,7 +48,8 @@ class RunningSystem {
  public:
   // Starts `buurtlog serve` (or goes on with the data of a stopped system) and waits until it is
   // healthy.
-  explicit RunningSystem(std::string data_folder);
+  // `log_words`: which log, as the command has it; none: SQLite in the data folder.
+  explicit RunningSystem(std::string data_folder, std::vector<std::string> log_words = {});
   // Stops it if it runs; a clean end is part of every story.
   ~RunningSystem();
 
@@ -67,6 +68,7 @@ class RunningSystem {
 
  private:
   std::string data_folder_;
+  std::vector<std::string> log_words_;
   std::string address_;
   std::optional<ChildProcess> process_;
 };

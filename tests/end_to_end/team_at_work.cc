@@ -12,11 +12,11 @@ using clients::v1::ClientsService;
 using teams::v1::TeamsService;
 using visits::v1::VisitsService;
 
-TeamAtWork::TeamAtWork(std::string data_folder)
+TeamAtWork::TeamAtWork(std::string data_folder, std::vector<std::string> log_words)
     : team_uuid_(NewUuid(SystemClock().Now(), SystemRandom())),
       people_(WritePeople(data_folder, {"Anna de Vries", "Bram Kok", "Corrie Maas", "Daan Prins"},
                           team_uuid_)),
-      system_(std::move(data_folder)),
+      system_(std::move(data_folder), std::move(log_words)),
       team_id_(team_uuid_.ToString()) {
   teams::v1::FormTeamRequest request;
   request.mutable_header()->set_idempotency_key(NewKey());

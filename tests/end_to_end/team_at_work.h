@@ -13,7 +13,7 @@ namespace buurtlog::end_to_end {
 class TeamAtWork {
  public:
   // Writes the people, starts the system, forms the team.
-  explicit TeamAtWork(std::string data_folder);
+  explicit TeamAtWork(std::string data_folder, std::vector<std::string> log_words = {});
 
   RunningSystem& system() { return system_; }
   const std::string& team_id() const { return team_id_; }

@@ -12,6 +12,7 @@
 #include "libs/eventlog/event_log.h"
 #include "libs/eventsourcing/decider.h"
 #include "libs/eventsourcing/projection_runner.h"
+#include "libs/kafka/kafka_engine.h"
 
 namespace buurtlog::command {
 
@@ -25,11 +26,14 @@ const std::vector<CatalogueEntry>& Catalogue();
 
 // The logs of a data folder, opened for reading beside whoever writes them.
 struct OpenLogs {
+  // Of logs on Kafka: what was read of them, for as long as they are open.
+  std::shared_ptr<void> scratch;
   std::vector<std::unique_ptr<eventlog::LogReader>> readers;       // as Catalogue()
   std::vector<std::unique_ptr<eventsourcing::EventCodec>> codecs;  // as Catalogue()
   std::vector<eventsourcing::LogSource> sources;                   // as Catalogue()
 };
-// NOT_FOUND naming the folder when it holds no logs.
-absl::StatusOr<OpenLogs> OpenLogsOf(const std::string& data_folder, Scheduler& scheduler);
+// NOT_FOUND naming the folder, or the topic, when there are no logs.
+absl::StatusOr<OpenLogs> OpenLogsOf(const std::string& data_folder, Scheduler& scheduler,
+                                    const kafka::LogWords& words = {});
 
 }  // namespace buurtlog::command

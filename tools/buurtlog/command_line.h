@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 
+#include "libs/kafka/kafka_engine.h"
 #include "tools/buurtlog/output.h"
 #include "tools/buurtlog/session.h"
 
@@ -16,6 +17,7 @@ inline constexpr char kDataFolderDefault[] = ".buurtlog";
 struct CommandLine {
   bool json = false;
   std::string data_folder = kDataFolderDefault;
+  kafka::LogWords log;  // where the logs are
   SessionOptions session;
   double timeout_seconds = 10;
   ExitCode exit_code = ExitCode::kOk;

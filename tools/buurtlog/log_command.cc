@@ -18,6 +18,7 @@
 #include "libs/base/status_macros.h"
 #include "tools/buurtlog/accept_command.h"
 #include "tools/buurtlog/catalogue.h"
+#include "tools/buurtlog/copy_command.h"
 #include "tools/region/region_maker.h"
 
 namespace buurtlog::command {
@@ -152,7 +153,7 @@ absl::Status Stat(CommandLine& line, const Output& output) {
     output.JsonText(nlohmann::json{{"region", "unfinished"}}.dump());
   }
   std::unique_ptr<Scheduler> scheduler = NewThreadPoolScheduler();
-  ABSL_ASSIGN_OR_RETURN(OpenLogs logs, OpenLogsOf(line.data_folder, *scheduler));
+  ABSL_ASSIGN_OR_RETURN(OpenLogs logs, OpenLogsOf(line.data_folder, *scheduler, line.log));
   Table table({"service", "log id", "partitions", "entries", "epochs", "bytes", "bytes/entry"},
               {2, 3, 4, 5, 6});
   for (size_t i = 0; i < logs.readers.size(); ++i) {
@@ -201,7 +202,7 @@ struct CatOptions {
 absl::Status Cat(CommandLine& line, const Output& output, const CatOptions& options) {
   std::unique_ptr<Scheduler> scheduler = NewThreadPoolScheduler();
   ABSL_ASSIGN_OR_RETURN(std::vector<size_t> chosen, Chosen(options.service));
-  ABSL_ASSIGN_OR_RETURN(OpenLogs logs, OpenLogsOf(line.data_folder, *scheduler));
+  ABSL_ASSIGN_OR_RETURN(OpenLogs logs, OpenLogsOf(line.data_folder, *scheduler, line.log));
   eventlog::LogReader& reader = *logs.readers[chosen.front()];
   if (options.partition >= reader.identity().partitions) {
     return absl::InvalidArgumentError(
@@ -297,7 +298,7 @@ absl::StatusOr<FoldState> TailPlace(eventlog::LogReader& reader, Partition parti
 absl::Status Tail(CommandLine& line, const Output& output, const TailOptions& options) {
   std::unique_ptr<Scheduler> scheduler = NewThreadPoolScheduler();
   ABSL_ASSIGN_OR_RETURN(std::vector<size_t> chosen, Chosen(options.service));
-  ABSL_ASSIGN_OR_RETURN(OpenLogs logs, OpenLogsOf(line.data_folder, *scheduler));
+  ABSL_ASSIGN_OR_RETURN(OpenLogs logs, OpenLogsOf(line.data_folder, *scheduler, line.log));
   Places places;
   for (size_t c : chosen) {
     std::vector<FoldState>& of_log = places.emplace_back();
@@ -335,6 +336,8 @@ void AddLogCommand(CLI::App& app, CommandLine& line) {
   log->require_subcommand(1);
 
   log->add_subcommand("stat", "Entries, epochs and bytes of each log")->callback(Runs(line, Stat));
+
+  AddCopyCommand(*log, line);
 
   auto cat_options = std::make_shared<CatOptions>();
   CLI::App* cat = log->add_subcommand("cat", "Entries of one partition, from a place on");

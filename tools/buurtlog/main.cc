@@ -51,6 +51,19 @@ int Main(int argc, char** argv) {
   app.add_option("--data", line.data_folder, "Data folder")
       ->envname("BUURTLOG_DATA")
       ->capture_default_str();
+  app.add_option("--log", line.log.log,
+                 "Where the logs are: sqlite, in the data folder, or kafka:<host:port>,...")
+      ->envname("BUURTLOG_LOG")
+      ->capture_default_str();
+  app.add_option("--region", line.log.region, "Name of the region, whose topics on Kafka are meant")
+      ->envname("BUURTLOG_REGION")
+      ->capture_default_str();
+  app.add_option("--kafka_replication,--kafka-replication", line.log.replication,
+                 "Replicas that a topic must have at least, and is made with")
+      ->envname("BUURTLOG_KAFKA_REPLICATION")
+      ->capture_default_str();
+  app.add_option("--kafka_properties,--kafka-properties", line.log.properties_file,
+                 "File with librdkafka properties (TLS, SASL), one name=value a line");
   app.add_option("--address", line.session.address,
                  "Address of a running system; default: the one signed in to, else 127.0.0.1:7400")
       ->envname("BUURTLOG_ADDRESS");

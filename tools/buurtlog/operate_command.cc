@@ -163,7 +163,7 @@ absl::Status VerifyChains(const OpenLogs& logs, const Output& output, uint64_t& 
 
 absl::Status Verify(CommandLine& line, const Output& output) {
   std::unique_ptr<Scheduler> scheduler = NewThreadPoolScheduler();
-  ABSL_ASSIGN_OR_RETURN(OpenLogs logs, OpenLogsOf(line.data_folder, *scheduler));
+  ABSL_ASSIGN_OR_RETURN(OpenLogs logs, OpenLogsOf(line.data_folder, *scheduler, line.log));
   uint64_t entries = 0;
   const absl::Time begin = absl::Now();
   ABSL_RETURN_IF_ERROR(VerifyChains(logs, output, entries));

@@ -6,6 +6,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "libs/base/files.h"
 #include "libs/rpc/service_main.h"
 #include "services/clients/clients_service.h"
 #include "services/teams/teams_service.h"
@@ -24,6 +25,7 @@ absl::Status Serve(CommandLine& line, const Output& output, const ServeWords& wo
   rpc::ServiceMain main;
   main.name = "buurtlog";
   main.data_folder = line.data_folder;
+  main.open_engine = [&line] { return kafka::NewLogEngine(line.log, SystemFiles()); };
   main.address = line.session.address.empty() ? kAddressDefault : line.session.address;
   main.metrics_address = words.metrics_address;
   main.insecure_dev = words.insecure_dev;

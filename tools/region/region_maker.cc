@@ -33,7 +33,8 @@ class Services {
   absl::Status Open() {
     std::string key(32, '\0');
     ABSL_ASSIGN_OR_RETURN(
-        key, eventsourcing::LoadOrMakeCommandHashKey(options_.data_folder, SystemFiles(), random_));
+        key, eventsourcing::LoadOrMakeCommandHashKey(options_.data_folder, options_.data_folder,
+                                                     SystemFiles(), random_));
     ABSL_ASSIGN_OR_RETURN(teams_, OpenOne("teams", key, &teams::TeamAggregate()));
     ABSL_ASSIGN_OR_RETURN(clients_, OpenOne("clients", key, &clients::ClientAggregate()));
     ABSL_ASSIGN_OR_RETURN(visits_, OpenOne("visits", key, &visits::VisitAggregate()));

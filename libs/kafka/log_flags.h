@@ -1,0 +1,15 @@
+// The flags with which a service's executable says which engine keeps the log: --log, --region,
+// --kafka_replication, --kafka_cluster_id, --kafka_properties.
+#pragma once
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "libs/eventlog/log_engine.h"
+
+namespace buurtlog::kafka {
+
+// Errors as NewLogEngine.
+absl::StatusOr<std::shared_ptr<eventlog::LogEngine>> LogEngineOfFlags();
+
+}  // namespace buurtlog::kafka

@@ -1,0 +1,111 @@
+// The system on Apache Kafka: the same executables, another --log.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "libs/kafka/testing/test_cluster.h"
+#include "tests/end_to_end/team_at_work.h"
+
+namespace buurtlog::end_to_end {
+namespace {
+
+std::vector<std::string> WordsOf(const kafka::TopicOptions& topic) {
+  return {"--log",
+          absl::StrCat("kafka:", topic.brokers),
+          "--region",
+          topic.region,
+          "--kafka_replication",
+          absl::StrCat(topic.replication)};
+}
+
+// What stands for the same people on another machine.
+void CopyPeopleAndKeys(const std::string& from, const std::string& to) {
+  for (const char* name : {"people.json", "keys"}) {
+    std::filesystem::copy(absl::StrCat(from, "/", name), absl::StrCat(to, "/", name),
+                          std::filesystem::copy_options::recursive);
+  }
+}
+
+TEST(KafkaStoriesTest, ATeamWorksOnKafkaThroughAKillAndOnANewMachine) {
+  TemporaryFolder folder;
+  const std::vector<std::string> words = WordsOf(kafka::NewTestRegion(""));
+  TeamAtWork team(folder.path(), words);
+  const std::string client = team.TakeClientIn();
+  team.Plan(client, 0, absl::Hours(2), 30);
+  team.system().Kill();
+  team.system().Start();
+  team.Plan(client, 1, absl::Hours(1), 20);
+  const int entries = team.Timeline(client).entries_size();
+  EXPECT_GE(entries, 2);
+  const ProgramResult verified = team.system().Command({"replay", "--verify"});
+  EXPECT_EQ(verified.exit_code, 0) << verified.out << verified.err;
+  EXPECT_EQ(team.system().Stop(), 0);
+
+  // Another machine has nothing but the keys.
+  TemporaryFolder empty;
+  CopyPeopleAndKeys(folder.path(), empty.path());
+  RunningSystem elsewhere(empty.path(), words);
+  visits::v1::GetClientTimelineRequest request;
+  request.set_client_id(client);
+  team.WaitForVisits(request);
+  const auto timeline = Caller<visits::v1::VisitsService>(elsewhere.As(team.nurse_id(0)))(
+      &visits::v1::VisitsService::Stub::GetClientTimeline, request);
+  ASSERT_TRUE(timeline.ok()) << timeline.status();
+  EXPECT_EQ(timeline->entries_size(), entries);
+  EXPECT_EQ(elsewhere.Stop(), 0);
+  elsewhere.Start();
+}
+
+TEST(KafkaStoriesTest, ARegionMovesFromSqliteToKafkaAndBack) {
+  TemporaryFolder folder;
+  TeamAtWork team(folder.path());
+  const std::string client = team.TakeClientIn();
+  team.Plan(client, 0, absl::Hours(2), 30);
+  const int entries = team.Timeline(client).entries_size();
+  const ProgramResult verified = team.system().Command({"replay", "--verify"});
+  EXPECT_EQ(verified.exit_code, 0) << verified.out << verified.err;
+  EXPECT_EQ(team.system().Stop(), 0);
+
+  const kafka::TopicOptions topic = kafka::NewTestRegion("");
+  const std::vector<std::string> words = WordsOf(topic);
+  const auto copy = [&](const std::string& from, const std::string& to) {
+    std::vector<std::string> all = {Program("buurtlog"), "log", "copy", "--from", from, "--to", to};
+    all.insert(all.end(), words.begin() + 2, words.end());
+    const auto result = RunProgram(all, absl::Seconds(120));
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->exit_code, 0) << result->out << result->err;
+  };
+  const std::string on_kafka = absl::StrCat("kafka:", topic.brokers);
+  copy(absl::StrCat("sqlite:", folder.path()), on_kafka);
+  copy(absl::StrCat("sqlite:", folder.path()), on_kafka);  // nothing is new
+
+  TemporaryFolder replica;
+  CopyPeopleAndKeys(folder.path(), replica.path());
+  {
+    RunningSystem system(replica.path(), words);
+    visits::v1::GetClientTimelineRequest request;
+    request.set_client_id(client);
+    team.WaitForVisits(request);  // positions are the same
+    const auto timeline = Caller<visits::v1::VisitsService>(system.As(team.nurse_id(0)))(
+        &visits::v1::VisitsService::Stub::GetClientTimeline, request);
+    ASSERT_TRUE(timeline.ok()) << timeline.status();
+    EXPECT_EQ(timeline->entries_size(), entries);
+    const ProgramResult on_the_copy = system.Command({"replay", "--verify"});
+    EXPECT_EQ(on_the_copy.exit_code, 0) << on_the_copy.out << on_the_copy.err;
+  }
+
+  TemporaryFolder back;
+  CopyPeopleAndKeys(folder.path(), back.path());
+  copy(on_kafka, absl::StrCat("sqlite:", back.path()));
+  RunningSystem again(back.path());
+  const ProgramResult stat = again.Command({"log", "stat"});
+  EXPECT_EQ(stat.exit_code, 0) << stat.err;
+  const ProgramResult on_sqlite = again.Command({"replay", "--verify"});
+  EXPECT_EQ(on_sqlite.exit_code, 0) << on_sqlite.out << on_sqlite.err;
+}
+
+}  // namespace
+}  // namespace buurtlog::end_to_end
