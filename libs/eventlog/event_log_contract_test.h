@@ -51,6 +51,10 @@ inline std::string EngineName(const ::testing::TestParamInfo<EngineFactory>& inf
   return info.param.name;
 }
 
+// Records that count at `chain`, which moves on.
+std::vector<std::string> Chained(Partition partition, FoldState& chain,
+                                 const std::vector<std::string>& bodies);
+
 class EventLogContractTest : public ::testing::TestWithParam<EngineFactory> {
  protected:
   // The answer to a call that is under way.
@@ -79,10 +83,6 @@ class EventLogContractTest : public ::testing::TestWithParam<EngineFactory> {
 
   // Begins an epoch and waits for it.
   absl::StatusOr<FoldState> Begin(Partition partition, const std::string& owner = "owner");
-
-  // Entries that count at `chain`, which moves on.
-  std::vector<std::string> Chained(Partition partition, FoldState& chain,
-                                   const std::vector<std::string>& bodies);
 
   // Starts an append; the answer arrives later.
   std::shared_ptr<Answer<absl::Status>> StartAppend(Partition partition, Epoch epoch,

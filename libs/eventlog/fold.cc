@@ -121,4 +121,24 @@ absl::StatusOr<FoldResult> Fold(FoldState& state, Partition partition, std::stri
   return absl::InternalError("an entry kind that was read is not folded");
 }
 
+absl::Status FoldAppended(FoldState& state, Partition partition, std::string_view bytes,
+                          size_t bytes_max) {
+  if (bytes.size() > bytes_max) {
+    return absl::InvalidArgumentError("an entry is over the size limit of this log");
+  }
+  const absl::StatusOr<FoldResult> folded = Fold(state, partition, bytes);
+  // The fold knows the bytes as an entry, of another partition.
+  if (absl::IsInvalidArgument(folded.status())) {
+    return absl::AbortedError(folded.status().message());
+  }
+  if (!folded.ok()) return absl::InvalidArgumentError(folded.status().message());
+  if (folded->entry.header.kind != EntryKind::kRecord) {
+    return absl::InvalidArgumentError("only records are appended");
+  }
+  if (folded->verdict != Verdict::kCounts) {
+    return absl::AbortedError("does not follow the head of the partition");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace buurtlog::eventlog

@@ -2,9 +2,11 @@
 // engine uses this one piece of code, writers and readers alike, so all agree by construction.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "libs/eventlog/record.h"
 
@@ -47,5 +49,11 @@ struct FoldResult {
 // and UNIMPLEMENTED as ParseEntry; INVALID_ARGUMENT when the entry names another partition. `state`
 // is unchanged unless the verdict is kCounts. `bytes` must outlive the result.
 absl::StatusOr<FoldResult> Fold(FoldState& state, Partition partition, std::string_view bytes);
+
+// Folds one of the entries of an append, which must all be records that count. INVALID_ARGUMENT for
+// bytes that are no record, or more than `bytes_max`; ABORTED for a record that does not follow, or
+// is made for another partition. `state` means nothing after an error.
+absl::Status FoldAppended(FoldState& state, Partition partition, std::string_view bytes,
+                          size_t bytes_max);
 
 }  // namespace buurtlog::eventlog

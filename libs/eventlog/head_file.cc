@@ -27,6 +27,13 @@ void AppendNumber(std::string& out, T value) {
 
 }  // namespace
 
+std::vector<KnownHead> KnownHeads(const std::vector<FoldState>& states) {
+  std::vector<KnownHead> heads;
+  heads.reserve(states.size());
+  for (const FoldState& state : states) heads.push_back({state.next - 1, state.head_hash});
+  return heads;
+}
+
 absl::Status WriteHeadFile(Files& files, const std::string& folder, const LogIdentity& identity,
                            const std::vector<KnownHead>& heads) {
   std::string bytes(kMagic);

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "libs/base/files.h"
+#include "libs/eventlog/fold.h"
 #include "libs/eventlog/record.h"
 
 namespace buurtlog::eventlog {
@@ -19,6 +20,9 @@ struct KnownHead {
   Hash hash;  // of that entry; the partition's initial hash when there is none
   friend bool operator==(const KnownHead&, const KnownHead&) = default;
 };
+
+// What the head file says of a log that stands there.
+std::vector<KnownHead> KnownHeads(const std::vector<FoldState>& states);
 
 absl::Status WriteHeadFile(Files& files, const std::string& folder, const LogIdentity& identity,
                            const std::vector<KnownHead>& heads);

@@ -59,6 +59,14 @@ std::string JournalPath(const std::string& folder, size_t index) {
   return absl::StrCat(folder, "/journal-", index);
 }
 
+absl::Status MakeMissingJournals(const std::string& folder, Files& files) {
+  for (size_t i = 0; i < kJournalFiles; ++i) {
+    const std::string path = JournalPath(folder, i);
+    if (!files.Exists(path)) ABSL_RETURN_IF_ERROR(files.WriteAtomically(path, {}));
+  }
+  return absl::OkStatus();
+}
+
 void VfsFile::Close::operator()(sqlite3_file* file) const {
   if (file->pMethods != nullptr) file->pMethods->xClose(file);
   std::free(file);

@@ -33,6 +33,8 @@ inline constexpr uint64_t kJournalBytesMax = 128 << 20;
 inline constexpr size_t kBatchHeaderBytes = 40;
 
 std::string JournalPath(const std::string& folder, size_t index);
+// Empty files in the place of those that are not there.
+absl::Status MakeMissingJournals(const std::string& folder, Files& files);
 
 // One open file of a VFS. Not thread-safe.
 class VfsFile {

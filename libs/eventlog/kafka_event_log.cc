@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
+#include "libs/base/about.h"
 #include "libs/base/status_macros.h"
 #include "libs/eventlog/log_mover.h"
 #include "libs/eventlog/sqlite_log_reader.h"
@@ -230,7 +231,6 @@ absl::StatusOr<std::unique_ptr<KafkaEventLog>> KafkaEventLog::Open(std::unique_p
                                                                    Scheduler& scheduler) {
   SqliteLogOptions copy_options;
   copy_options.folder = options.folder;
-  copy_options.vfs = options.vfs;
   ABSL_ASSIGN_OR_RETURN(TopicCopy copy, TopicCopy::Open(copy_options, *topic, files));
   auto impl = std::make_unique<Impl>(std::move(topic), std::move(copy), options, scheduler);
   ABSL_RETURN_IF_ERROR(impl->Follow());
@@ -275,8 +275,7 @@ void KafkaEventLog::BeginEpoch(Partition partition, std::string owner,
   if (place.ok()) {
     impl_->partition(partition).BeginEpoch(std::move(owner), std::move(done));
   } else {
-    impl_->Post(
-        [done = std::move(done), place = std::move(place)]() mutable { done(std::move(place)); });
+    impl_->Post(Telling(std::move(done), std::move(place)));
   }
 }
 
@@ -286,8 +285,7 @@ void KafkaEventLog::Append(Partition partition, Epoch epoch, std::vector<std::st
   if (place.ok()) {
     impl_->partition(partition).Append(epoch, std::move(entries), std::move(done));
   } else {
-    impl_->Post(
-        [done = std::move(done), place = std::move(place)]() mutable { done(std::move(place)); });
+    impl_->Post(Telling(std::move(done), std::move(place)));
   }
 }
 
@@ -295,10 +293,8 @@ absl::Status KafkaEventLog::health() {
   for (const auto& partition : impl_->partitions()) {
     ABSL_RETURN_IF_ERROR(partition->failure());
   }
-  absl::Status trouble = impl_->trouble();
-  if (trouble.ok()) return trouble;
-  return absl::Status(trouble.code(),
-                      absl::StrCat("the copy of the log cannot be written: ", trouble.message()));
+  const absl::Status trouble = impl_->trouble();
+  return trouble.ok() ? trouble : About("the copy of the log cannot be written", trouble);
 }
 
 const std::string& KafkaEventLog::discarded() const { return impl_->discarded(); }

@@ -25,7 +25,6 @@ namespace buurtlog::eventlog {
 
 struct KafkaLogOptions {
   std::string folder;  // of this replica's copy (topic_copy.h)
-  std::string vfs;     // SQLite VFS to use; empty for the default. For tests.
   // For the time and the nonce in epoch records. Outlive the log.
   Clock* clock = &SystemClock();
   Random* random = &SystemRandom();

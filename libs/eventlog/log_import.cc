@@ -12,15 +12,14 @@
 #include "libs/eventlog/identity_file.h"
 #include "libs/eventlog/journal.h"
 #include "libs/eventlog/sqlite_log_file.h"
-#include "libs/eventlog/topic_copy.h"
-#include "libs/eventlog/topic_partition.h"
+#include "libs/eventlog/topic_message.h"
 
 namespace buurtlog::eventlog {
 namespace {
 
 constexpr ReadLimits kCopyLimits = {.entries_max = 4'096, .bytes_max = 4 << 20};
-// For how long the brokers may say nothing of what they were sent.
-constexpr absl::Duration kReadBackMax = absl::Seconds(30);
+// For how long the brokers may say nothing new of a partition that is waited for.
+constexpr absl::Duration kSilenceMax = absl::Seconds(30);
 
 class SqliteImport final : public LogImport {
  public:
@@ -60,9 +59,7 @@ class SqliteImport final : public LogImport {
 
   absl::Status Finish() override {
     ABSL_RETURN_IF_ERROR(writer_.Checkpoint(CheckpointMode::kTruncate).status());
-    std::vector<KnownHead> known;
-    for (const FoldState& head : heads_) known.push_back({head.next - 1, head.head_hash});
-    ABSL_RETURN_IF_ERROR(WriteHeadFile(files_, folder_, identity_, known));
+    ABSL_RETURN_IF_ERROR(WriteHeadFile(files_, folder_, identity_, KnownHeads(heads_)));
     return WriteIdentityFile(files_, folder_, identity_);
   }
 
@@ -82,10 +79,6 @@ class TopicImport final : public LogImport {
     for (Partition partition = 0; partition < topic_->identity().partitions; ++partition) {
       partitions_.push_back({InitialFoldState(topic_->identity(), partition), 0, {}});
     }
-  }
-  ~TopicImport() override {
-    producer_ = nullptr;
-    following_ = nullptr;
   }
 
   absl::Status ReadToEnd() {
@@ -108,14 +101,9 @@ class TopicImport final : public LogImport {
 
   absl::Status Add(Partition partition, std::vector<std::string> entries,
                    const FoldState& behind) override {
-    std::string message;
-    for (std::string& entry : entries) {
-      if (!message.empty() && message.size() + entry.size() > kMessageBytesMax) {
-        Send(partition, std::exchange(message, ""));
-      }
-      message += entry;
+    for (std::string& message : PackMessages(std::move(entries))) {
+      Send(partition, std::move(message));
     }
-    if (!message.empty()) Send(partition, std::move(message));
     return Await(partition, [next = behind.next, hash = behind.head_hash](const InTopic& at) {
       return at.head.next == next && at.head.head_hash == hash;
     });
@@ -141,16 +129,19 @@ class TopicImport final : public LogImport {
     absl::MutexLock lock(&mutex_);
     for (const TopicMessage& message : messages) {
       InTopic& at = partitions_[message.partition];
-      std::string_view rest = message.offset < kFirstEntryOffset ? "" : message.value;
-      while (!rest.empty() && at.failure.ok()) {
-        const absl::StatusOr<size_t> size = EntryBytes(rest);
-        at.failure = size.status();
-        if (!size.ok()) break;
-        at.failure = Fold(at.head, message.partition, rest.substr(0, *size)).status();
-        rest.remove_prefix(*size);
-      }
+      if (at.failure.ok()) at.failure = TakeMessage(message, at.head);
       at.next_offset = message.offset + 1;
     }
+  }
+
+  absl::Status TakeMessage(const TopicMessage& message, FoldState& head) {
+    ABSL_ASSIGN_OR_RETURN(const uint64_t send, SendOf(topic_->identity(), message));
+    if (send == kIdentitySend) return absl::OkStatus();
+    ABSL_ASSIGN_OR_RETURN(const std::vector<std::string_view> entries, EntriesOf(message));
+    for (const std::string_view entry : entries) {
+      ABSL_RETURN_IF_ERROR(Fold(head, message.partition, entry).status());
+    }
+    return absl::OkStatus();
   }
 
   void Fail(Partition partition, absl::Status why) {
@@ -164,11 +155,15 @@ class TopicImport final : public LogImport {
       return !partitions_[partition].failure.ok() || reached(partitions_[partition]);
     };
     absl::MutexLock lock(&mutex_);
-    if (!mutex_.AwaitWithTimeout(absl::Condition(&done), kReadBackMax)) {
+    while (true) {
+      const Offset before = partitions_[partition].next_offset;
+      if (mutex_.AwaitWithTimeout(absl::Condition(&done), kSilenceMax)) {
+        return partitions_[partition].failure;
+      }
+      if (partitions_[partition].next_offset > before) continue;
       return absl::UnavailableError(
-          absl::StrCat("partition ", partition, ": what was sent is not read back"));
+          absl::StrCat("partition ", partition, ": nothing more is read of the topic"));
     }
-    return partitions_[partition].failure;
   }
 
   const std::unique_ptr<Topic> topic_;
@@ -184,8 +179,7 @@ class TopicImport final : public LogImport {
 absl::StatusOr<std::unique_ptr<LogImport>> ImportIntoSqlite(const LogIdentity& identity,
                                                             const std::string& folder,
                                                             Files& files) {
-  const absl::Status made = files.MakeFolder(folder);
-  if (!made.ok() && !absl::IsAlreadyExists(made)) return made;
+  ABSL_RETURN_IF_ERROR(files.MakeFolder(folder));
   ABSL_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock, files.Lock(folder + "/lock"));
   // Without it the folder is no log yet: an import that was interrupted, or nothing.
   if (HasIdentityFile(files, folder)) {
@@ -196,9 +190,7 @@ absl::StatusOr<std::unique_ptr<LogImport>> ImportIntoSqlite(const LogIdentity& i
   if (!files.Exists(LogFilePath(folder))) {
     ABSL_RETURN_IF_ERROR(CreateLogFile(options, identity.partitions));
   }
-  for (size_t i = 0; i < kJournalFiles; ++i) {
-    ABSL_RETURN_IF_ERROR(files.WriteAtomically(JournalPath(folder, i), {}));
-  }
+  ABSL_RETURN_IF_ERROR(MakeMissingJournals(folder, files));
   ABSL_ASSIGN_OR_RETURN(LogFileWriter writer, LogFileWriter::Open(options, identity.partitions));
   ABSL_RETURN_IF_ERROR(writer.SyncWal());
   auto import =

@@ -288,25 +288,9 @@ class MemoryEventLog::Impl {
   absl::Status Judge(Partition partition, Epoch epoch, const std::vector<std::string>& entries)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     FoldState state = partitions_[partition].head;
-    for (const std::string& bytes : entries) {
-      if (bytes.size() > identity_.record_bytes_max) {
-        return absl::InvalidArgumentError("an entry is over the size limit of this log");
-      }
-      const absl::StatusOr<EntryView> entry = ParseEntry(bytes);
-      if (!entry.ok()) return absl::InvalidArgumentError(entry.status().message());
-      if (entry->header.kind != EntryKind::kRecord) {
-        return absl::InvalidArgumentError("only records are appended");
-      }
-      if (entry->header.partition != partition) {
-        return absl::AbortedError("the entry is made for another partition");
-      }
-    }
     if (epoch != state.epoch) return absl::AbortedError("another owner has begun an epoch");
     for (const std::string& bytes : entries) {
-      ABSL_ASSIGN_OR_RETURN(const FoldResult folded, Fold(state, partition, bytes));
-      if (folded.verdict != Verdict::kCounts) {
-        return absl::AbortedError("the entry does not follow the head of the partition");
-      }
+      ABSL_RETURN_IF_ERROR(FoldAppended(state, partition, bytes, identity_.record_bytes_max));
     }
     return absl::OkStatus();
   }

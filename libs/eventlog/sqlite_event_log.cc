@@ -5,6 +5,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "libs/base/about.h"
 #include "libs/base/check.h"
 #include "libs/base/status_macros.h"
 #include "libs/eventlog/head_file.h"
@@ -40,21 +41,6 @@ absl::Status CheckIdentity(const LogIdentity& identity) {
     return absl::InvalidArgumentError("a log has an id and the name of a service");
   }
   return absl::OkStatus();
-}
-
-absl::Status MakeMissingJournals(const std::string& folder, Files& files) {
-  for (size_t i = 0; i < kJournalFiles; ++i) {
-    const std::string path = JournalPath(folder, i);
-    if (!files.Exists(path)) ABSL_RETURN_IF_ERROR(files.WriteAtomically(path, {}));
-  }
-  return absl::OkStatus();
-}
-
-std::vector<KnownHead> KnownHeads(const std::vector<FoldState>& states) {
-  std::vector<KnownHead> heads;
-  heads.reserve(states.size());
-  for (const FoldState& state : states) heads.push_back({state.next - 1, state.head_hash});
-  return heads;
 }
 
 // Writes the head file: a period after a change or an attempt that failed, and at the end.
@@ -151,8 +137,7 @@ class SqliteEventLog::Impl {
 absl::Status SqliteEventLog::Create(const LogIdentity& identity, const SqliteLogOptions& options,
                                     Files& files) {
   ABSL_RETURN_IF_ERROR(CheckIdentity(identity));
-  const absl::Status made = files.MakeFolder(options.folder);
-  if (!made.ok() && !absl::IsAlreadyExists(made)) return made;
+  ABSL_RETURN_IF_ERROR(files.MakeFolder(options.folder));
   ABSL_ASSIGN_OR_RETURN(const std::unique_ptr<FileLock> lock, files.Lock(LockPath(options.folder)));
   if (HasIdentityFile(files, options.folder)) {
     return absl::AlreadyExistsError(absl::StrCat("there is a log in ", options.folder));
@@ -250,10 +235,8 @@ void SqliteEventLog::Append(Partition partition, Epoch epoch, std::vector<std::s
 }
 
 absl::Status SqliteEventLog::health() {
-  absl::Status trouble = impl_->health();
-  if (trouble.ok()) return trouble;
-  return absl::Status(trouble.code(),
-                      absl::StrCat("the journal cannot be moved into log.db: ", trouble.message()));
+  const absl::Status trouble = impl_->health();
+  return trouble.ok() ? trouble : About("the journal cannot be moved into log.db", trouble);
 }
 
 void SqliteEventLog::OnProgress(absl::AnyInvocable<void(const LogProgress&)> observer) {

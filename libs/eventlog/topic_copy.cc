@@ -6,6 +6,7 @@
 #include "libs/base/refusal.h"
 #include "libs/base/status_macros.h"
 #include "libs/eventlog/identity_file.h"
+#include "libs/eventlog/topic_message.h"
 
 namespace buurtlog::eventlog {
 namespace {
@@ -74,8 +75,7 @@ absl::StatusOr<TopicCopy> OpenFile(const SqliteLogOptions& options, const LogIde
 
 absl::StatusOr<TopicCopy> TopicCopy::Open(const SqliteLogOptions& options, const Topic& topic,
                                           Files& files) {
-  const absl::Status made = files.MakeFolder(options.folder);
-  if (!made.ok() && !absl::IsAlreadyExists(made)) return made;
+  ABSL_RETURN_IF_ERROR(files.MakeFolder(options.folder));
   ABSL_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock, files.Lock(options.folder + "/lock"));
   ABSL_RETURN_IF_ERROR(CheckBelongs(options.folder, topic, files));
   const uint32_t partitions = topic.identity().partitions;

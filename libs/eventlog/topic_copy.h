@@ -17,9 +17,6 @@
 
 namespace buurtlog::eventlog {
 
-// The first message of each partition tells which log it is; entries begin behind it.
-inline constexpr Offset kFirstEntryOffset = 1;
-
 struct TopicCopy {
   // FAILED_PRECONDITION with reason DATA_FOLDER_IN_USE (another process), or FOREIGN_LOG: the
   // folder is a copy of another log or of another topic.

@@ -6,41 +6,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "buurtlog/log/v1/record.pb.h"
-#include "libs/base/check.h"
-#include "libs/base/refusal.h"
+#include "libs/base/about.h"
 #include "libs/base/status_macros.h"
-#include "libs/eventlog/bytes.h"
 
 namespace buurtlog::eventlog {
 namespace {
 
-constexpr size_t kLogIdBytes = 16;
-
 // Every number, so that no earlier attempt under the same name used these; but not kIdentitySend.
 uint64_t FirstSend(Random& random) { return RandomBelow(random, UINT64_MAX / 2) + 1; }
-
-}  // namespace
-
-std::string MessageKey(const LogIdentity& identity, uint64_t send) {
-  std::string key = identity.log_id.ToBytes();
-  key.resize(kMessageKeyBytes);
-  Store(key.data() + kLogIdBytes, send);
-  return key;
-}
-
-namespace {
-
-// The id of the send; FAILED_PRECONDITION for a message of another log.
-absl::StatusOr<uint64_t> SendOf(const LogIdentity& identity, const TopicMessage& message) {
-  const std::string log_id = identity.log_id.ToBytes();
-  if (message.key.size() != kMessageKeyBytes || message.key.substr(0, kLogIdBytes) != log_id) {
-    return WithReason(absl::FailedPreconditionError(absl::StrCat(
-                          "partition ", message.partition, ", offset ", message.offset,
-                          ": a message of another log, or of something that is no log")),
-                      "FOREIGN_ENTRY");
-  }
-  return Load<uint64_t>(message.key.data() + kLogIdBytes);
-}
 
 absl::Status Fenced() { return absl::AbortedError("another owner has begun an epoch"); }
 absl::Status InDoubt() {
@@ -62,27 +35,13 @@ TopicPartition::TopicPartition(Parts parts, FoldState head, FoldState before)
 
 absl::Status TopicPartition::Judge(Epoch epoch, const std::vector<std::string>& entries,
                                    FoldState& behind) {
-  size_t bytes = 0;
-  for (const std::string& entry : entries) {
-    bytes += entry.size();
-    if (entry.size() > identity_.record_bytes_max) {
-      return absl::InvalidArgumentError("an entry is over the size limit of this log");
-    }
-    const absl::StatusOr<EntryView> view = ParseEntry(entry);
-    if (!view.ok()) return absl::InvalidArgumentError(view.status().message());
-    if (view->header.kind != EntryKind::kRecord) {
-      return absl::InvalidArgumentError("only records are appended");
-    }
-  }
   if (!failure_.ok()) return absl::UnavailableError(failure_.message());
   if (epoch == 0 || epoch != epoch_) return Fenced();
   if (broken_) return InDoubt();
+  size_t bytes = 0;
   for (const std::string& entry : entries) {
-    const absl::StatusOr<FoldResult> folded = Fold(behind, parts_.partition, entry);
-    if (!folded.ok()) return absl::AbortedError(folded.status().message());
-    if (folded->verdict != Verdict::kCounts) {
-      return absl::AbortedError("does not follow the head of the partition");
-    }
+    bytes += entry.size();
+    ABSL_RETURN_IF_ERROR(FoldAppended(behind, parts_.partition, entry, identity_.record_bytes_max));
   }
   if (unanswered_bytes_ + bytes > kUnansweredBytesMax && unanswered_bytes_ > 0) {
     return absl::ResourceExhaustedError("too much is waiting for the log");
@@ -98,9 +57,7 @@ void TopicPartition::Append(Epoch epoch, std::vector<std::string> entries, Appen
   absl::MutexLock lock(&mutex_);
   FoldState behind = behind_sent_;
   if (absl::Status status = Judge(epoch, entries, behind); !status.ok()) {
-    parts_.post([done = std::move(done), status = std::move(status)]() mutable {
-      done(std::move(status));
-    });
+    parts_.post(Telling(std::move(done), std::move(status)));
     return;
   }
   if (entries.empty()) {
@@ -120,15 +77,8 @@ void TopicPartition::SendEntries(std::vector<std::string> entries, Appended done
   sent.first = behind_sent_.next - entries.size();
   sent.last_hash = behind_sent_.head_hash;
   sent.done.push_back(std::move(done));
-  std::vector<std::string> messages;
-  for (std::string& entry : entries) {
-    sent.bytes += entry.size();
-    if (messages.empty() || messages.back().size() + entry.size() > kMessageBytesMax) {
-      messages.push_back(std::move(entry));
-    } else {
-      messages.back() += entry;
-    }
-  }
+  for (const std::string& entry : entries) sent.bytes += entry.size();
+  std::vector<std::string> messages = PackMessages(std::move(entries));
   sent.messages = messages.size();
   unanswered_bytes_ += sent.bytes;
   sent_.push_back(std::move(sent));
@@ -159,9 +109,7 @@ void TopicPartition::BeginEpoch(std::string owner, Begun done) {
     refused = failure_;
   }
   if (!refused.ok()) {
-    parts_.post([done = std::move(done), refused = std::move(refused)]() mutable {
-      done(std::move(refused));
-    });
+    parts_.post(Telling(std::move(done), std::move(refused)));
     return;
   }
   // What is sent between here and the new epoch's first entry would be void.
@@ -222,8 +170,7 @@ void TopicPartition::OnEpochDelivered(const absl::Status& status) {
   Break();
   Beginning failed = std::move(beginnings_.front());
   beginnings_.pop_front();
-  answers_.push_back(
-      [done = std::move(failed.done), status]() mutable { done(std::move(status)); });
+  answers_.push_back(Telling(std::move(failed.done), status));
   if (!beginnings_.empty()) SendEpoch();
 }
 
@@ -249,30 +196,29 @@ absl::Status TopicPartition::TakeEntries(const TopicMessage& message) {
   }
   ABSL_ASSIGN_OR_RETURN(const uint64_t send, SendOf(identity_, message));
   if (send == kIdentitySend) return absl::OkStatus();
-  std::string_view rest = message.value;
-  if (!at_head_) ABSL_RETURN_IF_ERROR(SkipToHead(message, rest));
-  while (!rest.empty()) {
-    const absl::StatusOr<size_t> size = EntryBytes(rest);
-    if (!size.ok()) return DataLossAt(parts_.partition, head_.next, "the entry is damaged");
-    ABSL_RETURN_IF_ERROR(TakeEntry(message, send, rest.substr(0, *size)));
-    rest.remove_prefix(*size);
+  ABSL_ASSIGN_OR_RETURN(const std::vector<std::string_view> entries, EntriesOf(message));
+  size_t first = 0;
+  if (!at_head_) {
+    ABSL_ASSIGN_OR_RETURN(first, SkipToHead(message, entries));
+  }
+  for (size_t i = first; i < entries.size(); ++i) {
+    ABSL_RETURN_IF_ERROR(TakeEntry(message, send, entries[i]));
   }
   return absl::OkStatus();
 }
 
-// The message with the last entry of the copy: it must have that entry, and the rest follows.
-absl::Status TopicPartition::SkipToHead(const TopicMessage& message, std::string_view& rest) {
+// The message with the last entry of the copy: it must have that entry, and what is behind it
+// follows.
+absl::StatusOr<size_t> TopicPartition::SkipToHead(const TopicMessage& message,
+                                                  const std::vector<std::string_view>& entries) {
   FoldState at = before_head_;
-  while (!rest.empty()) {
-    const absl::StatusOr<size_t> size = EntryBytes(rest);
-    if (!size.ok()) break;
-    const absl::StatusOr<FoldResult> folded = Fold(at, parts_.partition, rest.substr(0, *size));
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const absl::StatusOr<FoldResult> folded = Fold(at, parts_.partition, entries[i]);
     if (!folded.ok()) break;
-    rest.remove_prefix(*size);
     if (folded->verdict != Verdict::kCounts) continue;
     if (at.head_hash != head_.head_hash) break;
     at_head_ = true;
-    return absl::OkStatus();
+    return i + 1;
   }
   return DataLossAt(parts_.partition, head_.next - 1,
                     absl::StrCat("the topic has something else at offset ", message.offset,
@@ -285,9 +231,9 @@ absl::Status TopicPartition::TakeEntry(const TopicMessage& message, uint64_t sen
   absl::StatusOr<CommittedEntryPtr> entry =
       FoldEntry(head_, parts_.partition, std::string(bytes), message.offset);
   if (!entry.ok()) {
-    return absl::Status(entry.status().code(),
-                        absl::StrCat("partition ", parts_.partition, ", sequence ", sequence,
-                                     ", offset ", message.offset, ": ", entry.status().message()));
+    return About(absl::StrCat("partition ", parts_.partition, ", sequence ", sequence, ", offset ",
+                              message.offset),
+                 entry.status());
   }
   if (*entry != nullptr) return TakeCounting(*std::move(entry), send);
   TakeOther(HeaderOf(bytes).kind, send);
@@ -364,7 +310,7 @@ void TopicPartition::TakeOther(EntryKind kind, uint64_t send) {
     if (beginnings_.front().sends < kEpochSendsMax) return SendEpoch();
     Beginning lost = std::move(beginnings_.front());
     beginnings_.pop_front();
-    answers_.push_back([done = std::move(lost.done)]() mutable { done(Fenced()); });
+    answers_.push_back(Telling(std::move(lost.done), Fenced()));
     if (!beginnings_.empty()) SendEpoch();
     return;
   }
@@ -428,7 +374,7 @@ void TopicPartition::EndEpoch() {
     Answer(std::move(sent), counts ? absl::OkStatus() : partly ? InDoubt() : Fenced());
   }
   for (Appended& done : std::exchange(wait_for_barrier_, {})) {
-    answers_.push_back([done = std::move(done)]() mutable { done(Fenced()); });
+    answers_.push_back(Telling(std::move(done), Fenced()));
   }
   barrier_under_way_ = false;
 }
@@ -458,14 +404,14 @@ void TopicPartition::Answer(Sent sent, const absl::Status& status) {
   progress_.took = std::max(progress_.took, parts_.scheduler.Now() - sent.sent_at);
   const bool barrier = sent.first == 0;
   for (Appended& done : sent.done) {
-    answers_.push_back([done = std::move(done), status]() mutable { done(std::move(status)); });
+    answers_.push_back(Telling(std::move(done), status));
   }
   if (!barrier) return;
   barrier_under_way_ = false;
   if (wait_for_barrier_.empty()) return;
   if (epoch_ != 0 && !broken_ && failure_.ok()) return SendBarrier();
   for (Appended& done : std::exchange(wait_for_barrier_, {})) {
-    answers_.push_back([done = std::move(done)]() mutable { done(InDoubt()); });
+    answers_.push_back(Telling(std::move(done), InDoubt()));
   }
 }
 
@@ -473,11 +419,10 @@ void TopicPartition::AnswerAll(const absl::Status& status) {
   epoch_ = 0;
   for (Sent& sent : std::exchange(sent_, {})) Answer(std::move(sent), status);
   for (Appended& done : std::exchange(wait_for_barrier_, {})) {
-    answers_.push_back([done = std::move(done), status]() mutable { done(std::move(status)); });
+    answers_.push_back(Telling(std::move(done), status));
   }
   for (Beginning& beginning : std::exchange(beginnings_, {})) {
-    answers_.push_back(
-        [done = std::move(beginning.done), why = failure_]() mutable { done(std::move(why)); });
+    answers_.push_back(Telling(std::move(beginning.done), failure_));
   }
 }
 

@@ -11,6 +11,8 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -24,16 +26,10 @@
 #include "libs/eventlog/log_mover.h"
 #include "libs/eventlog/stored_log.h"
 #include "libs/eventlog/topic.h"
+#include "libs/eventlog/topic_message.h"
 
 namespace buurtlog::eventlog {
 
-// A message's key: the log's id, then what the sender knows it by.
-inline constexpr size_t kMessageKeyBytes = 24;
-// What the sender knows the first message of a partition by, which says what log it is.
-inline constexpr uint64_t kIdentitySend = 0;
-std::string MessageKey(const LogIdentity& identity, uint64_t send);
-// Entries in one message, in bytes: those of a call, as many as fit. One entry always does.
-inline constexpr size_t kMessageBytesMax = kRecordBytesMax;
 // Sent by a partition and not answered yet, in bytes; a call beyond it is RESOURCE_EXHAUSTED.
 inline constexpr size_t kUnansweredBytesMax = 64 << 20;
 // Entries that are not in this machine's copy yet, in bytes. From there on calls are
@@ -41,6 +37,13 @@ inline constexpr size_t kUnansweredBytesMax = 64 << 20;
 inline constexpr size_t kCopyWaitingBytesMax = 64 << 20;
 // How often an epoch record is sent again that came behind another one of its number.
 inline constexpr int kEpochSendsMax = 3;
+
+// The answer of a call: `done` is told `status`.
+template <typename Done>
+Task Telling(Done done, absl::Status status) {
+  return
+      [done = std::move(done), status = std::move(status)]() mutable { done(std::move(status)); };
+}
 
 // Thread-safe. Tasks that it gives back are answers to callers; they are run without any lock.
 class TopicPartition {
@@ -122,7 +125,9 @@ class TopicPartition {
   absl::Status TakeCounting(CommittedEntryPtr entry, uint64_t send)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void TakeOther(EntryKind kind, uint64_t send) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status SkipToHead(const TopicMessage& message, std::string_view& rest)
+  // Behind which of the message's entries it goes on.
+  absl::StatusOr<size_t> SkipToHead(const TopicMessage& message,
+                                    const std::vector<std::string_view>& entries)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status CheckEpochRecord(const CommittedEntry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

@@ -10,18 +10,6 @@
 namespace buurtlog::kafka {
 namespace {
 
-constexpr size_t kErrorBytes = 512;
-
-template <auto destroy>
-struct Destroy {
-  template <typename T>
-  void operator()(T* handle) const {
-    destroy(handle);
-  }
-};
-template <typename T, auto destroy>
-using Owned = std::unique_ptr<T, Destroy<destroy>>;
-
 using Event = Owned<rd_kafka_event_t, rd_kafka_event_destroy>;
 
 // Waits for the answer to an order that `send` gives with options and the queue for the answer.

@@ -8,12 +8,6 @@
 namespace buurtlog::kafka {
 namespace {
 
-constexpr size_t kErrorBytes = 512;
-
-struct ConfDeleter {
-  void operator()(rd_kafka_conf_t* conf) const { rd_kafka_conf_destroy(conf); }
-};
-
 void DropLogLine(const rd_kafka_t*, int, const char*, const char*) {}
 
 }  // namespace
@@ -21,9 +15,13 @@ void DropLogLine(const rd_kafka_t*, int, const char*, const char*) {}
 absl::StatusOr<Client> NewClient(rd_kafka_type_t type, const Properties& properties,
                                  void (*delivery)(rd_kafka_t*, const rd_kafka_message_t*, void*),
                                  void* opaque) {
-  const std::unique_ptr<rd_kafka_conf_t, ConfDeleter> conf(rd_kafka_conf_new());
+  const Owned<rd_kafka_conf_t, rd_kafka_conf_destroy> conf(rd_kafka_conf_new());
   std::array<char, kErrorBytes> error{};
-  for (const auto& [name, value] : properties) {
+  Properties all = properties;
+  all.emplace_back("socket.nagle.disable", "true");
+  all.emplace_back("reconnect.backoff.ms", "20");
+  all.emplace_back("reconnect.backoff.max.ms", "500");
+  for (const auto& [name, value] : all) {
     const rd_kafka_conf_res_t set =
         rd_kafka_conf_set(conf.get(), name.c_str(), value.c_str(), error.data(), error.size());
     // The value may be a password, so the message is ours.

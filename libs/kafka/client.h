@@ -3,6 +3,7 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -21,27 +22,29 @@ using Properties = std::vector<std::pair<std::string, std::string>>;
 // For how long a question to the cluster may go unanswered.
 inline constexpr absl::Duration kAskMax = absl::Seconds(10);
 
-struct ClientDeleter {
-  void operator()(rd_kafka_t* handle) const { rd_kafka_destroy(handle); }
-};
-using Client = std::unique_ptr<rd_kafka_t, ClientDeleter>;
+// For how long a thread that takes what a client has for it sleeps when there is nothing.
+inline constexpr absl::Duration kPollMax = absl::Milliseconds(100);
+// Room for the words of an error.
+inline constexpr size_t kErrorBytes = 512;
 
-struct TopicDeleter {
-  void operator()(rd_kafka_topic_t* handle) const { rd_kafka_topic_destroy(handle); }
+template <auto destroy>
+struct Destroy {
+  template <typename T>
+  void operator()(T* handle) const {
+    destroy(handle);
+  }
 };
-using TopicHandle = std::unique_ptr<rd_kafka_topic_t, TopicDeleter>;
+// A handle that librdkafka destroys with this function.
+template <typename T, auto destroy>
+using Owned = std::unique_ptr<T, Destroy<destroy>>;
 
-struct QueueDeleter {
-  void operator()(rd_kafka_queue_t* handle) const { rd_kafka_queue_destroy(handle); }
-};
-using Queue = std::unique_ptr<rd_kafka_queue_t, QueueDeleter>;
+using Client = Owned<rd_kafka_t, rd_kafka_destroy>;
+using TopicHandle = Owned<rd_kafka_topic_t, rd_kafka_topic_destroy>;
+using Queue = Owned<rd_kafka_queue_t, rd_kafka_queue_destroy>;
+using Message = Owned<rd_kafka_message_t, rd_kafka_message_destroy>;
 
-struct MessageDeleter {
-  void operator()(rd_kafka_message_t* message) const { rd_kafka_message_destroy(message); }
-};
-using Message = std::unique_ptr<rd_kafka_message_t, MessageDeleter>;
-
-// A client with these properties; later ones win. `delivery` is for producers. librdkafka's own log
+// A client with these properties, later ones win, and with what every client has: it sends at once
+// and comes back soon. `delivery` is for producers. librdkafka's own log
 // lines are dropped: what it meets comes back with the calls that it concerns. INVALID_ARGUMENT
 // naming the property that librdkafka does not take.
 absl::StatusOr<Client> NewClient(rd_kafka_type_t type, const Properties& properties,

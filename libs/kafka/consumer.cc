@@ -10,8 +10,6 @@
 namespace buurtlog::kafka {
 namespace {
 
-// How long the thread that takes messages sleeps when there are none.
-constexpr absl::Duration kPollMax = absl::Milliseconds(100);
 // Taken at once, if so many are there.
 constexpr size_t kTakeMax = 1024;
 
@@ -30,10 +28,7 @@ Properties ConsumerProperties(const Properties& given) {
   properties.emplace_back("enable.auto.commit", "false");
   properties.emplace_back("enable.auto.offset.store", "false");
   properties.emplace_back("enable.partition.eof", "false");
-  properties.emplace_back("socket.nagle.disable", "true");
   properties.emplace_back("fetch.error.backoff.ms", "20");
-  properties.emplace_back("reconnect.backoff.ms", "20");
-  properties.emplace_back("reconnect.backoff.max.ms", "500");
   // What waits here is limited by its bytes, for each partition.
   properties.emplace_back("queued.min.messages", "10000000");
   properties.emplace_back("queued.max.messages.kbytes", "4096");

@@ -20,9 +20,12 @@
 #include "libs/base/refusal.h"
 #include "libs/base/status_macros.h"
 #include "libs/base/testing/patience.h"
+#include "libs/eventlog/event_log_contract_test.h"
+#include "libs/eventlog/identity_file.h"
 #include "libs/eventlog/log_engine.h"
 #include "libs/eventlog/log_import.h"
 #include "libs/eventlog/sqlite_event_log.h"
+#include "libs/eventlog/topic_message.h"
 #include "libs/kafka/testing/test_cluster.h"
 
 namespace buurtlog::eventlog {
@@ -72,19 +75,11 @@ class KafkaEventLogTest : public ::testing::Test {
 
   static absl::Status Append(EventLog& log, Partition partition, FoldState& chain,
                              const std::vector<std::string>& bodies) {
-    std::vector<std::string> entries;
-    for (const std::string& body : bodies) {
-      EntryHeader header;
-      header.partition = partition;
-      header.epoch = chain.epoch;
-      header.sequence = chain.next++;
-      header.previous_hash = chain.head_hash;
-      entries.push_back(EncodeEntry(header, body));
-      chain.head_hash = EntryHash(chain.head_hash, entries.back());
-    }
+    const Epoch epoch = chain.epoch;
+    std::vector<std::string> entries = Chained(partition, chain, bodies);
     absl::Notification known;
     absl::Status outcome;
-    log.Append(partition, chain.epoch, std::move(entries), [&](absl::Status status) {
+    log.Append(partition, epoch, std::move(entries), [&](absl::Status status) {
       outcome = std::move(status);
       known.Notify();
     });
@@ -223,6 +218,30 @@ TEST_F(KafkaEventLogTest, ALogIsCopiedToSqliteAndBackWithItsPositionsAndHashes) 
   ASSERT_TRUE(Append(*back, 1, on, {"four"}).ok());
   target = ImportIntoTopic(kafka::OpenTopic(topic_, identity_, *scheduler_).value()).value();
   EXPECT_EQ(StatusReason(CopyLog(**copy, *target, ignore)), "OTHER_HISTORY");
+}
+
+// Two writers may have made the topic at once; what is of another log is never passed over.
+TEST_F(KafkaEventLogTest, AnImportReadsATopicAsItsReplicasDo) {
+  const auto send = [this](std::string key, std::string value) {
+    const auto topic = kafka::OpenTopic(topic_, identity_, *scheduler_);
+    ASSERT_TRUE(topic.ok()) << topic.status();
+    const std::unique_ptr<TopicProducer> producer = (*topic)->NewProducer();
+    absl::Notification sent;
+    producer->Send(0, std::move(key), std::move(value), [&](absl::Status status) {
+      EXPECT_TRUE(status.ok()) << status;
+      sent.Notify();
+    });
+    sent.WaitForNotification();
+  };
+  const auto import = [this] {
+    return ImportIntoTopic(kafka::OpenTopic(topic_, identity_, *scheduler_).value()).status();
+  };
+  send(MessageKey(identity_, kIdentitySend), EncodeIdentity(identity_).value());
+  EXPECT_EQ(import(), absl::OkStatus());
+  EXPECT_TRUE(Open("a")->health().ok());
+  send("another key", "value");
+  EXPECT_EQ(StatusReason(import()), "FOREIGN_ENTRY");
+  EXPECT_EQ(StatusReason(Open("a")->health()), "FOREIGN_ENTRY");
 }
 
 }  // namespace

@@ -12,7 +12,7 @@
 #include "libs/base/refusal.h"
 #include "libs/base/status_macros.h"
 #include "libs/eventlog/identity_file.h"
-#include "libs/eventlog/topic_partition.h"
+#include "libs/eventlog/topic_message.h"
 #include "libs/kafka/admin.h"
 #include "libs/kafka/consumer.h"
 #include "libs/kafka/producer.h"

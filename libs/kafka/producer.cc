@@ -14,9 +14,6 @@ namespace {
 
 using Delivered = absl::AnyInvocable<void(absl::Status)>;
 
-// How long the thread that takes delivery reports sleeps when there are none.
-constexpr absl::Duration kPollMax = absl::Milliseconds(100);
-
 Properties ProducerProperties(const Properties& given) {
   Properties properties = given;
   properties.emplace_back("acks", "all");
@@ -24,9 +21,6 @@ Properties ProducerProperties(const Properties& given) {
   properties.emplace_back("linger.ms", "0");
   properties.emplace_back("message.timeout.ms", std::to_string(Millis(kDeliveryMax)));
   properties.emplace_back("request.timeout.ms", std::to_string(Millis(kDeliveryMax)));
-  properties.emplace_back("socket.nagle.disable", "true");
-  properties.emplace_back("reconnect.backoff.ms", "20");
-  properties.emplace_back("reconnect.backoff.max.ms", "500");
   return properties;
 }
 

@@ -225,10 +225,7 @@ class RunningProcess {
       const std::string& follower, const FollowedService& followed) {
     const std::string folder =
         absl::StrCat(main_.data_folder, "/", follower, "/followed/", followed.service);
-    for (const std::string& part :
-         {absl::StrCat(main_.data_folder, "/", follower, "/followed"), folder}) {
-      ABSL_RETURN_IF_ERROR(SystemFiles().MakeFolder(part));
-    }
+    ABSL_RETURN_IF_ERROR(SystemFiles().MakeFolder(folder));
     const absl::Time until = absl::Now() + kFollowedServiceWaitMax;
     while (true) {
       auto opened = engine_->Open(followed.service, folder, /*may_make=*/false,

@@ -38,10 +38,6 @@ absl::StatusOr<std::unique_ptr<eventlog::LogImport>> OpenTarget(
     const CommandLine& line, const std::string& to, const std::string& folder,
     const eventlog::LogIdentity& identity, Scheduler& scheduler) {
   if (!folder.empty()) {
-    for (const std::string& part : {folder, absl::StrCat(folder, "/", identity.service)}) {
-      const absl::Status made = SystemFiles().MakeFolder(part);
-      if (!made.ok() && !absl::IsAlreadyExists(made)) return made;
-    }
     return eventlog::ImportIntoSqlite(identity, absl::StrCat(folder, "/", identity.service, "/log"),
                                       SystemFiles());
   }

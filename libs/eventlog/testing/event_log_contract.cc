@@ -14,6 +14,22 @@ constexpr uint32_t kRecordBytesMaxOfTest = 4096;
 
 }  // namespace
 
+std::vector<std::string> Chained(Partition partition, FoldState& chain,
+                                 const std::vector<std::string>& bodies) {
+  std::vector<std::string> entries;
+  for (const std::string& body : bodies) {
+    EntryHeader header;
+    header.partition = partition;
+    header.epoch = chain.epoch;
+    header.sequence = chain.next;
+    header.previous_hash = chain.head_hash;
+    entries.push_back(EncodeEntry(header, body));
+    chain.head_hash = EntryHash(chain.head_hash, entries.back());
+    ++chain.next;
+  }
+  return entries;
+}
+
 LogIdentity EventLogContractTest::Identity() {
   LogIdentity identity;
   identity.log_id = ParseUuid("018bcfe5-687b-7abc-8def-0123456789ab").value();
@@ -52,22 +68,6 @@ absl::StatusOr<FoldState> EventLogContractTest::Begin(Partition partition,
   if (!WaitUntil([&] { return answer->arrived; })) return absl::DeadlineExceededError("no answer");
   absl::MutexLock lock(&mutex_);
   return answer->value;
-}
-
-std::vector<std::string> EventLogContractTest::Chained(Partition partition, FoldState& chain,
-                                                       const std::vector<std::string>& bodies) {
-  std::vector<std::string> entries;
-  for (const std::string& body : bodies) {
-    EntryHeader header;
-    header.partition = partition;
-    header.epoch = chain.epoch;
-    header.sequence = chain.next;
-    header.previous_hash = chain.head_hash;
-    entries.push_back(EncodeEntry(header, body));
-    chain.head_hash = EntryHash(chain.head_hash, entries.back());
-    ++chain.next;
-  }
-  return entries;
 }
 
 std::shared_ptr<EventLogContractTest::Answer<absl::Status>> EventLogContractTest::StartAppend(
