@@ -156,6 +156,15 @@ absl::StatusOr<type::v1::Receipt> BatchDecider::RecordedAnswer(const PendingComm
   return answer;
 }
 
+absl::StatusOr<std::optional<absl::StatusOr<type::v1::Receipt>>> BatchDecider::AnswerInLog(
+    const PendingCommand& pending) {
+  ABSL_ASSIGN_OR_RETURN(const std::optional<eventlog::Sequence> sequence,
+                        core_.parts.store.Find(partition_, pending.name));
+  std::optional<absl::StatusOr<type::v1::Receipt>> answer;
+  if (sequence.has_value()) answer = RecordedAnswer(pending, *sequence);
+  return answer;
+}
+
 void BatchDecider::Decide(PendingCommandPtr pending) {
   // A command that was sent before may stand in the log whatever the time is now; so that is looked
   // up first.
@@ -166,13 +175,9 @@ void BatchDecider::Decide(PendingCommandPtr pending) {
     it->second->followers.push_back(std::move(pending));
     return;
   }
-  absl::StatusOr<std::optional<eventlog::Sequence>> found =
-      core_.parts.store.Find(partition_, pending->name);
-  if (!found.ok()) return core_.Answer(std::move(pending), found.status());
-  if (found->has_value()) {
-    absl::StatusOr<type::v1::Receipt> answer = RecordedAnswer(*pending, **found);
-    return core_.Answer(std::move(pending), std::move(answer));
-  }
+  absl::StatusOr<std::optional<absl::StatusOr<type::v1::Receipt>>> recorded = AnswerInLog(*pending);
+  if (!recorded.ok()) return core_.Answer(std::move(pending), recorded.status());
+  if (recorded->has_value()) return core_.Answer(std::move(pending), **std::move(recorded));
   if (!timely.ok()) return core_.Answer(std::move(pending), std::move(timely));
   DecideNew(std::move(pending));
 }

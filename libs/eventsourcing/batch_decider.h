@@ -54,6 +54,10 @@ class BatchDecider {
   size_t batch_bytes() const { return batch_.bytes; }
   Batch TakeBatch();
 
+  // The answer that stands in the log, if there is one. UNAVAILABLE or DATA_LOSS of store and log.
+  absl::StatusOr<std::optional<absl::StatusOr<type::v1::Receipt>>> AnswerInLog(
+      const PendingCommand& pending);
+
   // The batch is durable: its states become the committed ones, the store takes them over. Batches
   // in order.
   void Promote(Batch& batch);

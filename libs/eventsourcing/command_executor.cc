@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "libs/base/check.h"
 #include "libs/base/status_macros.h"
+#include "libs/eventsourcing/command_forwarder.h"
 #include "libs/eventsourcing/partition_worker.h"
 #include "libs/eventsourcing/pending_command.h"
 
@@ -104,6 +105,13 @@ std::string CanonicalBytes(const google::protobuf::Message& request) {
   return bytes;
 }
 
+const CommandRule* RuleOf(const AggregateType& type, const google::protobuf::Descriptor& request) {
+  for (const auto& rule : type.rules) {
+    if (&rule->request() == &request) return rule.get();
+  }
+  return nullptr;
+}
+
 absl::Status ApplyHeader(const type::v1::CommandHeader& header, Command& command) {
   absl::StatusOr<Uuid> key = ParseUuid(header.idempotency_key());
   if (!key.ok() || key->Version() != 7) {
@@ -145,7 +153,17 @@ ExecutorMetrics::ExecutorMetrics(prometheus::Registry& registry, const std::stri
                   .Name("buurtlog_events_appended_total")
                   .Help("Events made durable.")
                   .Register(registry)
-                  .Add({{"service", service}})) {
+                  .Add({{"service", service}})),
+      owned_(prometheus::BuildGauge()
+                 .Name("buurtlog_partitions_owned")
+                 .Help("Partitions whose commands this process decides.")
+                 .Register(registry)
+                 .Add({{"service", service}})),
+      forwarded_(prometheus::BuildCounter()
+                     .Name("buurtlog_commands_forwarded_total")
+                     .Help("Commands handed to the replica that owns their partition.")
+                     .Register(registry)
+                     .Add({{"service", service}})) {
   prometheus::Family<prometheus::Counter>& outcomes =
       prometheus::BuildCounter()
           .Name("buurtlog_command_outcomes_total")
@@ -173,6 +191,7 @@ class CommandExecutor::Impl {
   }
 
   ~Impl() {
+    growth_ = nullptr;
     // All of them before the first goes: whoever gets an answer may hand in the next command.
     for (const auto& worker : workers_) worker->Close();
   }
@@ -187,6 +206,11 @@ class CommandExecutor::Impl {
     auto joint = std::make_shared<Joint>();
     joint->missing = workers_.size();
     joint->ready = std::move(ready);
+    // Nobody else writes to a log that is not shared.
+    if (core_.options.shared) {
+      growth_ = core_.parts.log.Watch(
+          [this](eventlog::Partition partition) { workers_[partition]->Grew(); });
+    }
     for (const auto& worker : workers_) {
       worker->Start([joint](absl::Status status) {
         absl::Status all;
@@ -203,12 +227,34 @@ class CommandExecutor::Impl {
 
   absl::Status health() {
     absl::MutexLock lock(&core_.failure_mutex);
-    return core_.failure;
+    if (!core_.failure.ok()) return core_.failure;
+    return core_.clocks_behind > 0 ? core_.clock_behind : absl::OkStatus();
   }
 
-  void Execute(Command command, CommandDone done) {
+  void Assign(const std::vector<eventlog::Partition>& partitions) {
+    CHECK(core_.options.shared);
+    std::vector<bool> assigned(workers_.size(), false);
+    for (const eventlog::Partition partition : partitions) assigned.at(partition) = true;
+    for (size_t i = 0; i < workers_.size(); ++i) workers_[i]->Assign(assigned[i]);
+  }
+
+  size_t owned() const {
+    const auto owned = std::count_if(workers_.begin(), workers_.end(),
+                                     [](const auto& worker) { return worker->owns(); });
+    return static_cast<size_t>(owned);
+  }
+
+  void ExecuteHanded(const log::v1::HandedCommand& handed, absl::Time deadline, CommandDone done) {
+    absl::StatusOr<Command> command = FromHanded(handed, core_.types);
+    if (!command.ok()) return done(command.status());
+    command->deadline = deadline;
+    Execute(*std::move(command), std::move(done), /*may_forward=*/false);
+  }
+
+  void Execute(Command command, CommandDone done, bool may_forward) {
     auto pending = std::make_unique<PendingCommand>();
     pending->done = std::move(done);
+    pending->may_forward = may_forward;
     core_.in_flight->fetch_add(1, std::memory_order_relaxed);
     CHECK(std::find(core_.types.begin(), core_.types.end(), command.type) != core_.types.end());
     absl::StatusOr<Uuid> actor = UuidFromBytes(command.actor.person_id());
@@ -235,6 +281,7 @@ class CommandExecutor::Impl {
   ExecutorCore core_;
   const CommandHasher hasher_;
   std::vector<std::unique_ptr<PartitionWorker>> workers_;
+  std::unique_ptr<eventlog::Subscription> growth_;
 };
 
 CommandExecutor::CommandExecutor(Parts parts, std::vector<const AggregateType*> types,
@@ -249,8 +296,19 @@ void CommandExecutor::Start(absl::AnyInvocable<void(absl::Status)> ready) {
 
 absl::Status CommandExecutor::health() const { return impl_->health(); }
 
+void CommandExecutor::Assign(const std::vector<eventlog::Partition>& partitions) {
+  impl_->Assign(partitions);
+}
+
+size_t CommandExecutor::owned() const { return impl_->owned(); }
+
 void CommandExecutor::Execute(Command command, CommandDone done) {
-  impl_->Execute(std::move(command), std::move(done));
+  impl_->Execute(std::move(command), std::move(done), /*may_forward=*/true);
+}
+
+void CommandExecutor::ExecuteHanded(const log::v1::HandedCommand& handed, absl::Time deadline,
+                                    CommandDone done) {
+  impl_->ExecuteHanded(handed, deadline, std::move(done));
 }
 
 void CommandExecutor::ExecuteAll(

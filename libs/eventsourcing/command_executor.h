@@ -10,17 +10,22 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "buurtlog/log/v1/replica_service.pb.h"
 #include "buurtlog/type/v1/command.pb.h"
+#include "libs/base/check.h"
 #include "libs/base/clock.h"
 #include "libs/base/ids.h"
 #include "libs/base/random.h"
 #include "libs/base/scheduler.h"
 #include "libs/eventlog/event_log.h"
+#include "libs/eventsourcing/command_rule.h"
 #include "libs/eventsourcing/decider.h"
 #include "libs/eventsourcing/event_codec.h"
 #include "libs/eventsourcing/state_store.h"
@@ -33,8 +38,6 @@ inline constexpr absl::Duration kKeyAgeMax = absl::Hours(24 * 90);
 inline constexpr absl::Duration kFutureMax = absl::Minutes(5);
 // An owner whose clock is this far behind the newest record does not begin an epoch.
 inline constexpr absl::Duration kClockBehindMax = absl::Seconds(5);
-
-using WrappedEvents = std::vector<std::unique_ptr<google::protobuf::Message>>;
 
 // One command, ready to be decided. Made by MakeCommand.
 struct Command {
@@ -55,21 +58,20 @@ struct Command {
   absl::Time deadline = absl::InfiniteFuture();
   std::string canonical;  // the command's bytes without its header, for telling a repeat from
                           // another command
-  // Pure; may run more than once (after a lost race), and not on the caller's thread.
-  std::function<absl::StatusOr<WrappedEvents>(const google::protobuf::Message& state,
-                                              const CommandContext& context)>
-      decide;
+  Decision decide;
+  // The facts that `decide` stands on, for another replica; without them it is decided in this
+  // process or not at all.
+  std::function<std::string()> facts;
 };
 
 using CommandDone = absl::AnyInvocable<void(absl::StatusOr<type::v1::Receipt>)>;
 
-// Wraps a typed decider. `decide` is called as decide(const State&, const CommandContext&) and
-// gives absl::StatusOr<std::vector<Event>>. The header's form must have been checked
-// (libs/rpc/request_validator.h); this parses it. `canonical` is made from `request` with its field
-// `header` cleared, in deterministic serialization.
-template <typename State, typename Request, typename Decider>
+// A command that is decided by the type's rule for such requests. The header's form must have been
+// checked (libs/rpc/request_validator.h); ApplyHeader takes what it says. `canonical` is made from
+// `request` with its field `header` cleared, in deterministic serialization.
+template <typename Request, typename Facts = NoFacts>
 Command MakeCommand(const AggregateType& type, const Uuid& partition_key, const Uuid& stream_id,
-                    const Request& request, Decider decide);
+                    const Request& request, Facts facts = {});
 
 // Fills key, times, expected version and validate_only from a header. INVALID_ARGUMENT naming the
 // field.
@@ -81,6 +83,9 @@ std::string CanonicalBytes(const google::protobuf::Message& request);
 struct ExecutorOptions {
   std::string owner;             // how this process names itself in epoch records
   std::string command_hash_key;  // 32 bytes, the same in all replicas of a region
+  // Several replicas write to the log: this one owns the partitions that Assign names, follows the
+  // others, and hands commands for them to their owners. False: it owns all.
+  bool shared = false;
   size_t queue_max = 10'000;  // commands that wait in a partition; one more is RESOURCE_EXHAUSTED
   size_t batch_max = 1'024;   // commands decided in one batch
   size_t batches_in_flight_max = 4;  // appended, not yet durable, for each partition
@@ -89,7 +94,9 @@ struct ExecutorOptions {
       600;  // for each actor and partition; one more is RESOURCE_EXHAUSTED
 };
 
-// Thread-safe. The log, store, scheduler, clock, random numbers and registry outlive it.
+class CommandForwarder;
+
+// Thread-safe. The log, store, scheduler, clock, random numbers, registry and forwarder outlive it.
 class CommandExecutor {
  public:
   struct Parts {
@@ -99,6 +106,7 @@ class CommandExecutor {
     Clock& clock;
     Random& random;
     prometheus::Registry& metrics;
+    CommandForwarder* forwarder = nullptr;  // null: commands wait until this replica owns
   };
   // `types`: all aggregates of the service; their events are registered in `codec`.
   CommandExecutor(Parts parts, std::vector<const AggregateType*> types, ExecutorOptions options);
@@ -109,11 +117,21 @@ class CommandExecutor {
 
   // Begins an epoch in every partition, folds what the store missed, and calls `ready`.
   // FAILED_PRECONDITION with reason CLOCK_BEHIND when this machine's clock is more than
-  // kClockBehindMax behind the newest record. Commands that come earlier wait.
+  // kClockBehindMax behind the newest record. Commands that come earlier wait. On a shared log it
+  // is ready when it follows all partitions.
   void Start(absl::AnyInvocable<void(absl::Status)> ready);
 
+  // On a shared log: the partitions that this replica is to own from now on, of which the others
+  // that it owns are kept until their new owners have begun. Who owns is decided by epoch records
+  // alone; an assignment says who may begin one. Each call is a new assignment, also for partitions
+  // that it names again.
+  void Assign(const std::vector<eventlog::Partition>& partitions);
+  // How many partitions it owns, as far as it knows.
+  size_t owned() const;
+
   // OK unless a partition's log cannot be followed any more (DATA_LOSS, UNIMPLEMENTED); its
-  // commands are answered UNAVAILABLE.
+  // commands are answered UNAVAILABLE. FAILED_PRECONDITION with CLOCK_BEHIND while this replica may
+  // not begin an epoch.
   absl::Status health() const;
 
   // Decides and writes the command; `done` is called once, on a thread of the scheduler's, and must
@@ -130,6 +148,10 @@ class CommandExecutor {
   //   nothing
   //                        was written
   void Execute(Command command, CommandDone done);
+
+  // A command that another replica took and handed to this one, the owner. Answers as Execute, and
+  // UNAVAILABLE with NOT_OWNER; INVALID_ARGUMENT and UNIMPLEMENTED as FromHanded.
+  void ExecuteHanded(const log::v1::HandedCommand& handed, absl::Time deadline, CommandDone done);
 
   // Many commands, one receipt or error each, in the same order. Each takes effect on its own; a
   // repeat completes what is missing.
@@ -149,25 +171,23 @@ class CommandExecutor {
 
 // ---- template
 
-template <typename State, typename Request, typename Decider>
+template <typename Request, typename Facts>
 Command MakeCommand(const AggregateType& type, const Uuid& partition_key, const Uuid& stream_id,
-                    const Request& request, Decider decide) {
+                    const Request& request, Facts facts) {
+  const auto* const rule =
+      dynamic_cast<const RuleFor<Request, Facts>*>(RuleOf(type, *Request::descriptor()));
+  CHECK(rule != nullptr);  // a kind of command that the aggregate does not name
   Command command;
   command.type = &type;
   command.partition_key = partition_key;
   command.stream_id = stream_id;
   command.canonical = CanonicalBytes(request);
-  command.decide = [decide = std::move(decide)](
-                       const google::protobuf::Message& state,
-                       const CommandContext& context) -> absl::StatusOr<WrappedEvents> {
-    auto events = decide(static_cast<const State&>(state), context);
-    if (!events.ok()) return events.status();
-    WrappedEvents wrapped;
-    wrapped.reserve(events->size());
-    for (auto& event : *events)
-      wrapped.emplace_back(std::make_unique<std::decay_t<decltype(event)>>(std::move(event)));
-    return wrapped;
-  };
+  if constexpr (std::is_same_v<Facts, NoFacts>) {
+    command.facts = [] { return std::string(); };
+  } else {
+    command.facts = [rule, facts] { return rule->Serialize(facts); };
+  }
+  command.decide = rule->Bind(request, std::move(facts));
   return command;
 }
 

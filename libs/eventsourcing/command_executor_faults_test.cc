@@ -305,7 +305,7 @@ TEST_F(ExecutorFaultsTest, AStoreOfAnotherSchemaIsFoldedAgainAndSaidSo) {
   ASSERT_TRUE(world_.Run(world_.Append(list_, {"a"})).ok());
   world_.Stop();
   const AggregateType raised =
-      MakeAggregateType<testing::ListValue, testing::Value, EvolveList>("list", 2);
+      MakeAggregateType<testing::ListValue, testing::Value, EvolveList>("list", 2, {});
   { ASSERT_TRUE(StateStore::Open(world_.store_path(), {&raised}, 2, world_.scheduler).ok()); }
   ASSERT_TRUE(world_.Start().ok());
   EXPECT_THAT(world_.store->discarded(), HasSubstr("another schema"));

@@ -34,8 +34,36 @@ struct CommandContext {
   Uuid NewId(std::string_view name) const { return DerivedUuid(command_id, name); }
 };
 
-// Names an aggregate's category, state, events and Evolve. One static object for each aggregate,
-// lives for ever.
+using WrappedEvents = std::vector<std::unique_ptr<google::protobuf::Message>>;
+
+// A rule with its request and all else that it is given, but the state. Pure; may run more than
+// once (after a lost race), and not on the caller's thread.
+using Decision = std::function<absl::StatusOr<WrappedEvents>(const google::protobuf::Message& state,
+                                                             const CommandContext& context)>;
+
+// Each event in its wrapper.
+template <typename Event>
+absl::StatusOr<WrappedEvents> Wrap(absl::StatusOr<std::vector<Event>> events) {
+  if (!events.ok()) return events.status();
+  WrappedEvents wrapped;
+  wrapped.reserve(events->size());
+  for (Event& event : *events) wrapped.push_back(std::make_unique<Event>(std::move(event)));
+  return wrapped;
+}
+
+// How one kind of command is decided (command_rule.h). Lives for ever.
+class CommandRule {
+ public:
+  virtual ~CommandRule() = default;
+  virtual const google::protobuf::Descriptor& request() const = 0;
+  // From what another replica sent: the request without its header, and the facts of the rule.
+  // INVALID_ARGUMENT naming the one of both that cannot be read.
+  virtual absl::StatusOr<Decision> Restore(const Uuid& key, std::string_view body,
+                                           std::string_view facts) const = 0;
+};
+
+// Names an aggregate's category, state, events, Evolve and rules. One static object for each
+// aggregate, lives for ever.
 struct AggregateType {
   std::string category;  // "visit"; a-z and -, at most 32 bytes
   uint32_t evolve_version = 1;
@@ -43,15 +71,20 @@ struct AggregateType {
   const google::protobuf::Message* event = nullptr;  // default instance of the wrapper
   void (*evolve)(google::protobuf::Message& state,
                  const google::protobuf::Message& event) = nullptr;
+  std::vector<std::shared_ptr<const CommandRule>> rules{};  // one for each kind of command
 };
 
 template <typename State, typename Event, void (*kEvolve)(State&, const Event&)>
-AggregateType MakeAggregateType(std::string category, uint32_t evolve_version) {
-  return {std::move(category), evolve_version, &State::default_instance(),
+AggregateType MakeAggregateType(std::string category, uint32_t evolve_version,
+                                std::vector<std::shared_ptr<const CommandRule>> rules) {
+  return {std::move(category),
+          evolve_version,
+          &State::default_instance(),
           &Event::default_instance(),
           [](google::protobuf::Message& state, const google::protobuf::Message& event) {
             kEvolve(static_cast<State&>(state), static_cast<const Event&>(event));
-          }};
+          },
+          std::move(rules)};
 }
 
 }  // namespace buurtlog::eventsourcing

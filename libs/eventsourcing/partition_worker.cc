@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "libs/base/about.h"
 #include "libs/base/check.h"
 #include "libs/base/refusal.h"
 #include "libs/base/status_macros.h"
@@ -17,16 +16,6 @@ namespace {
 constexpr size_t kBatchBytesMax = 4 << 20;
 // A command that was decided this often without becoming durable is given back to its caller.
 constexpr int kTriesMax = 8;
-// After this many epochs in a row that could not be had, those who wait are told.
-constexpr int kEpochTriesMax = 6;
-constexpr absl::Duration kBackOffMin = absl::Milliseconds(50);
-constexpr absl::Duration kBackOffMax = absl::Seconds(5);
-// How long to wait for the state store when it has fallen behind.
-constexpr absl::Duration kStoreBehindDelay = absl::Milliseconds(5);
-// While catching up the store is the slower one; more than this ahead of it costs memory and wins
-// nothing.
-constexpr size_t kCatchUpAheadMax = 50'000;
-constexpr eventlog::ReadLimits kCatchUpLimits = {.entries_max = 4'096, .bytes_max = 4 << 20};
 
 absl::Status ShuttingDown() { return absl::UnavailableError("the service is shutting down"); }
 
@@ -36,32 +25,13 @@ PartitionWorker::PartitionWorker(ExecutorCore& core, eventlog::Partition partiti
     : core_(core),
       partition_(partition),
       decider_(core, partition),
+      assigned_(!core.options.shared),
       queue_(
           core.parts.scheduler.NewQueue(absl::StrCat("executor-", partition), QueueKind::kCompute)),
       mailbox_(queue_->mailbox()),
       tasks_(*queue_) {}
 
 PartitionWorker::~PartitionWorker() { CHECK(queue_ == nullptr); }
-
-void PartitionWorker::Start(absl::AnyInvocable<void(absl::Status)> ready) {
-  tasks_.Post([this, ready = std::move(ready)]() mutable {
-    ready_ = std::move(ready);
-    absl::StatusOr<std::optional<eventlog::FoldState>> checkpoint =
-        core_.parts.store.Checkpoint(partition_);
-    if (!checkpoint.ok()) return Fail(checkpoint.status());
-    place_is_from_store_ = checkpoint->has_value();
-    // The store is written behind the log, so it never knows more than the log has held.
-    if (place_is_from_store_) {
-      const absl::Status on_chain =
-          eventlog::CheckOnChain(core_.parts.log, partition_, **checkpoint);
-      if (absl::IsDataLoss(on_chain)) return Fail(About("the state store", on_chain));
-    }
-    CatchUpFrom(place_is_from_store_
-                    ? **checkpoint
-                    : eventlog::InitialFoldState(core_.parts.log.identity(), partition_),
-                &PartitionWorker::CheckClockAndBegin);
-  });
-}
 
 void PartitionWorker::Execute(PendingCommandPtr pending) {
   absl::Status refused;
@@ -106,6 +76,7 @@ void PartitionWorker::Close() {
   }
   waiting_.insert(waiting_.begin(), std::make_move_iterator(anew_.begin()),
                   std::make_move_iterator(anew_.end()));
+  TakeBackForwarded();
   AnswerWaiting(ShuttingDown());
   std::vector<Read> reads;
   {
@@ -123,8 +94,10 @@ void PartitionWorker::Work() {
     AnswerWaiting(absl::UnavailableError(failure_.message()));
     return;
   }
+  if (phase_ == Phase::kFollowing && !catching_up_) return HandOn();
   // In all the cases in which this returns early, what ends them comes back here; so the inbox
   // stays `awake_`.
+  if (foreign_epoch_) return;
   if (phase_ != Phase::kServing || under_way_.size() >= core_.options.batches_in_flight_max) return;
   if (core_.parts.store.waiting() > StateStore::kChangesWaitingMax) {
     tasks_.PostAfter(kStoreBehindDelay, [this] { Work(); });
@@ -220,6 +193,7 @@ void PartitionWorker::OnAppended(uint64_t number, absl::Status status) {
     if (batch.number == number) batch.outcome = std::move(status);
   }
   CompleteBatches();
+  if (foreign_epoch_ && phase_ == Phase::kServing && under_way_.empty()) return StepDown();
   Work();
 }
 
@@ -237,7 +211,7 @@ void PartitionWorker::CompleteBatches() {
 }
 
 void PartitionWorker::Complete(Batch batch) {
-  lost_ = 0;
+  if (lost_ > 0 && core_.parts.scheduler.Now() - serves_since_ > kHeldMin) lost_ = 0;
   // The store first: a caller that has its answer may ask for the stream's records at once.
   decider_.Promote(batch);
   core_.metrics.Appended(batch.events);
@@ -310,14 +284,18 @@ void PartitionWorker::EndDrain() {
     return;
   }
   phase_ = Phase::kBeginning;
+  SetOwns(false);
   place_ = decider_.committed();
   if (fenced_) return TryAgainLater(absl::AbortedError("another owner wrote"));
+  if (!assigned_) return Follow();
   CheckClockAndBegin();
 }
 
 void PartitionWorker::AnswerWaiting(const absl::Status& status) {
   std::deque<PendingCommandPtr> all = std::move(waiting_);
   waiting_.clear();
+  for (PendingCommandPtr& pending : held_) all.push_back(std::move(pending));
+  held_.clear();
   {
     absl::MutexLock lock(&mutex_);
     core_.metrics.QueueGrew(-static_cast<double>(inbox_.size()));
@@ -325,124 +303,6 @@ void PartitionWorker::AnswerWaiting(const absl::Status& status) {
     inbox_.clear();
   }
   for (PendingCommandPtr& pending : all) core_.Answer(std::move(pending), status);
-}
-
-// ---- on the way to an epoch
-
-void PartitionWorker::CatchUpFrom(const eventlog::FoldState& place,
-                                  void (PartitionWorker::*then)()) {
-  place_ = place;
-  then_ = then;
-  folder_ = std::make_unique<RecordFolder>(core_.parts.store, core_.types, partition_);
-  CatchUp();
-}
-
-void PartitionWorker::CatchUp() {
-  if (core_.parts.store.waiting() > kCatchUpAheadMax) {
-    tasks_.PostAfter(kStoreBehindDelay, [this] { CatchUp(); });
-    return;
-  }
-  bool visited = false;
-  const absl::Status status = core_.parts.log.Read(
-      partition_, place_, kCatchUpLimits, [&](const eventlog::EntryView& entry) -> absl::Status {
-        ABSL_RETURN_IF_ERROR(folder_->Fold(entry));
-        visited = true;
-        return absl::OkStatus();
-      });
-  // Log or store out of reach: what was folded stands, and it goes on from there later.
-  if (!status.ok() && !absl::IsUnavailable(status)) {
-    if (!DiscardStore(status)) Fail(status);
-    return;
-  }
-  if (visited) {
-    core_.parts.store.Add(partition_, folder_->TakeChanges(), place_);
-    newest_recorded_at_ = std::max(newest_recorded_at_, folder_->recorded_at());
-  }
-  if (!status.ok()) {
-    if (++lost_ > kEpochTriesMax) AnswerWaiting(absl::UnavailableError("the log is out of reach"));
-    tasks_.PostAfter(kBackOffMax, [this] { CatchUp(); });
-  } else if (visited) {
-    tasks_.Post([this] { CatchUp(); });
-  } else {
-    place_is_from_store_ = false;
-    (this->*then_)();
-  }
-}
-
-// A store that does not go with the log is made anew from it, once.
-bool PartitionWorker::DiscardStore(const absl::Status& why) {
-  if (!absl::IsDataLoss(why) || !place_is_from_store_) return false;
-  place_is_from_store_ = false;
-  if (absl::Status status = core_.parts.store.Discard(partition_); !status.ok()) return false;
-  const eventlog::FoldState start =
-      eventlog::InitialFoldState(core_.parts.log.identity(), partition_);
-  tasks_.Post([this, start] { CatchUpFrom(start, &PartitionWorker::CheckClockAndBegin); });
-  return true;
-}
-
-void PartitionWorker::CheckClockAndBegin() {
-  if (newest_recorded_at_ == absl::InfinitePast()) {
-    absl::StatusOr<absl::Time> newest = NewestRecordedAt(core_.parts.log, partition_, place_);
-    if (!newest.ok()) return Fail(newest.status());
-    newest_recorded_at_ = *newest;
-  }
-  if (core_.parts.clock.Now() < newest_recorded_at_ - kClockBehindMax) {
-    return TryAgainLater(
-        WithReason(absl::FailedPreconditionError(
-                       "this machine's clock is behind the newest record of the log"),
-                   "CLOCK_BEHIND"));
-  }
-  core_.parts.log.BeginEpoch(
-      partition_, core_.options.owner,
-      [this, mailbox = mailbox_](absl::StatusOr<eventlog::FoldState> behind) {
-        mailbox->Post([this, behind = std::move(behind)]() mutable { OnEpoch(std::move(behind)); });
-      });
-}
-
-void PartitionWorker::OnEpoch(absl::StatusOr<eventlog::FoldState> behind) {
-  if (!behind.ok()) return TryAgainLater(behind.status());
-  epoch_behind_ = *std::move(behind);
-  CatchUpFrom(place_, &PartitionWorker::Serve);
-}
-
-void PartitionWorker::Serve() {
-  folder_ = nullptr;
-  if (place_.next != epoch_behind_.next || place_.head_hash != epoch_behind_.head_hash) {
-    return TryAgainLater(absl::AbortedError("another owner has begun an epoch"));
-  }
-  decider_.ForgetAll(place_, newest_recorded_at_);
-  phase_ = Phase::kServing;
-  if (ready_) std::exchange(ready_, nullptr)(absl::OkStatus());
-  ServeReads();
-  Work();
-}
-
-void PartitionWorker::TryAgainLater(const absl::Status& why) {
-  // A clock that is wrong at the start is for people to mend; the same holds for a log that cannot
-  // be written at all.
-  if (phase_ == Phase::kStopped && (StatusReason(why).has_value() || lost_ >= kEpochTriesMax)) {
-    return Fail(why);
-  }
-  if (lost_ >= kEpochTriesMax) AnswerWaiting(absl::UnavailableError(why.message()));
-  const absl::Duration full = std::min(kBackOffMax, kBackOffMin * (1 << std::min(lost_, 10)));
-  const int64_t half_micros = absl::ToInt64Microseconds(full) / 2;
-  const auto jitter =
-      static_cast<int64_t>(RandomBelow(core_.parts.random, static_cast<uint64_t>(half_micros)));
-  ++lost_;
-  tasks_.PostAfter(absl::Microseconds(half_micros + jitter), [this] { CheckClockAndBegin(); });
-}
-
-void PartitionWorker::Fail(const absl::Status& why) {
-  phase_ = Phase::kFailed;
-  failure_ = why;
-  {
-    absl::MutexLock lock(&core_.failure_mutex);
-    if (core_.failure.ok()) core_.failure = why;
-  }
-  folder_ = nullptr;
-  if (ready_) std::exchange(ready_, nullptr)(why);
-  ServeReads();
-  Work();
 }
 
 }  // namespace buurtlog::eventsourcing

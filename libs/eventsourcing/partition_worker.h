@@ -1,14 +1,18 @@
 // The worker of one partition: takes what waits, has it decided, appends, and answers in order when
 // it is durable; and finds out what counts when an append did not end well, which is certain only
-// behind a new epoch. Private to libs/eventsourcing.
+// behind a new epoch. Where several replicas share a log, it follows the partition for as long as
+// another one owns it, and hands commands to that one. partition_worker.cc serves,
+// partition_worker_epochs.cc follows and comes to epochs. Private to libs/eventsourcing.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <memory>
 #include <optional>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
 #include "libs/base/scheduler.h"
 #include "libs/eventsourcing/batch_decider.h"
@@ -26,10 +30,17 @@ class PartitionWorker {
   // After Close.
   ~PartitionWorker();
 
-  // Folds what the store missed, begins an epoch, and serves. `ready` is called on the worker's
-  // queue.
+  // Folds what the store missed, begins an epoch, and serves; where replicas share the log it
+  // follows until the partition is assigned to it. `ready` is called on the worker's queue, when it
+  // serves or follows.
   void Start(absl::AnyInvocable<void(absl::Status)> ready);
   void Execute(PendingCommandPtr pending);
+  // A new assignment: the partition is to be owned by this replica, or by another.
+  void Assign(bool assigned);
+  // The partition of the log has grown: another owner may have written.
+  void Grew();
+  // Whether it serves, as far as it knows.
+  bool owns() const { return owns_.load(std::memory_order_relaxed); }
   void ReadState(const StreamKey& key, ReadDone done);
   // Ends the work and answers whatever waits or is under way with UNAVAILABLE. Answers of the log
   // that come later are dropped.
@@ -41,6 +52,7 @@ class PartitionWorker {
     kServing,
     kDraining,   // an append failed: nothing is sent until all those under way are answered
     kBeginning,  // on the way to a new epoch
+    kFollowing,  // another replica owns the partition, or nobody yet
     kFailed,     // the log cannot be followed; see failure_
   };
   struct Read {
@@ -63,6 +75,25 @@ class PartitionWorker {
   void EndDrain();
   void DecideAnew(PendingCommandPtr pending);
   void AnswerWaiting(const absl::Status& status);
+
+  // While another replica owns the partition.
+  void Follow();
+  void AtEnd();
+  void HandOn();
+  void HandOnOne(PendingCommandPtr pending);
+  void Hold(PendingCommandPtr pending);
+  void Forward(PendingCommandPtr pending);
+  void OnForwarded(uint64_t number, absl::StatusOr<type::v1::Receipt> answer);
+  void TakeBackForwarded();
+  void TakeHeld();
+  void OnGrew();
+  void StepDown();
+  void NoteClock(const absl::Status& status);
+  void BeginAfter(absl::Duration delay);
+  absl::Duration BackOff();
+  void SetOwns(bool owns) {
+    if (owns_.exchange(owns) != owns) core_.metrics.Owned(owns ? 1 : -1);
+  }
 
   // On the way to an epoch.
   void CatchUpFrom(const eventlog::FoldState& place, void (PartitionWorker::*then)());
@@ -95,7 +126,29 @@ class PartitionWorker {
   std::vector<PendingCommandPtr> anew_;  // gathered while draining
   bool needs_epoch_ = false;
   bool fenced_ = false;
-  int lost_ = 0;  // epochs lost, or not to be had, since a batch was last made durable
+  int lost_ = 0;  // epochs lost, or not to be had, since one was held for long enough
+  absl::Duration serves_since_;
+
+  // For following.
+  bool assigned_;
+  bool clock_behind_ = false;
+  int taken_ = 0;             // epochs that others took since it was assigned
+  uint64_t assignments_ = 0;  // and other reasons to forget a timer that is set
+  bool catching_up_ = false;
+  bool begin_when_caught_up_ = false;
+  bool foreign_epoch_ = false;  // another owner's counts, while what this one sent is under way
+  std::string owner_;           // of the partition, as its newest epoch record says
+  eventlog::Epoch owner_epoch_ = 0;
+  std::deque<PendingCommandPtr> held_;  // until somebody owns the partition who can be reached
+  bool looks_again_ = false;            // a timer is set for those
+  struct Forwarded {
+    PendingCommandPtr pending;
+    eventlog::Epoch epoch = 0;  // of the owner it was sent to
+  };
+  absl::flat_hash_map<uint64_t, Forwarded> forwarded_;
+  uint64_t forwards_ = 0;
+  std::atomic<bool> grew_ = false;  // OnGrew is posted
+  std::atomic<bool> owns_ = false;
 
   std::unique_ptr<RecordFolder> folder_;
   eventlog::FoldState place_;

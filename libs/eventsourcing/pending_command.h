@@ -8,6 +8,7 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,6 +20,10 @@
 namespace buurtlog::eventsourcing {
 
 inline constexpr size_t kCommandHashBytes = 16;
+// How long to wait for the state store when it has fallen behind.
+inline constexpr absl::Duration kStoreBehindDelay = absl::Milliseconds(5);
+// An epoch that is held for longer was not lost in a quarrel: what was lost before it is forgotten.
+inline constexpr absl::Duration kHeldMin = absl::Seconds(5);
 
 // A command on its way, with its caller.
 struct PendingCommand {
@@ -26,7 +31,12 @@ struct PendingCommand {
   CommandDone done;
   CommandName name;
   std::array<char, kCommandHashBytes> hash{};
-  int tries = 0;  // how often it was handed to a decider
+  int tries = 0;            // how often it was handed to a decider
+  bool may_forward = true;  // false: another replica took it, and sent it here
+  // While nobody owns the partition who can be reached: since when, by the scheduler, and whether
+  // the owner was asked and did not answer.
+  std::optional<absl::Duration> waits_since;
+  bool unreached = false;
   // Filled in by the decision, for when the batch is durable.
   bool recorded = false;
   absl::StatusOr<type::v1::Receipt> answer = absl::UnknownError("not decided yet");
@@ -43,6 +53,8 @@ class ExecutorMetrics {
   void QueueGrew(double by) { queue_length_.Increment(by); }
   void Batch(size_t commands) { batch_size_.Observe(static_cast<double>(commands)); }
   void Appended(size_t events) { events_.Increment(static_cast<double>(events)); }
+  void Owned(double by) { owned_.Increment(by); }
+  void Forwarded() { forwarded_.Increment(); }
   void Outcome(absl::StatusCode code) {
     outcomes_[static_cast<size_t>(code) % kCodes]->Increment();
   }
@@ -52,6 +64,8 @@ class ExecutorMetrics {
   prometheus::Gauge& queue_length_;
   prometheus::Histogram& batch_size_;
   prometheus::Counter& events_;
+  prometheus::Gauge& owned_;
+  prometheus::Counter& forwarded_;
   std::array<prometheus::Counter*, kCodes> outcomes_{};
 };
 
@@ -63,6 +77,9 @@ struct ExecutorCore {
   absl::Mutex failure_mutex{};
   absl::Status failure ABSL_GUARDED_BY(failure_mutex) =
       absl::OkStatus();  // the first partition's that failed
+  // Partitions that want an epoch and are not to have one, as the clock is behind.
+  int clocks_behind ABSL_GUARDED_BY(failure_mutex) = 0;
+  absl::Status clock_behind ABSL_GUARDED_BY(failure_mutex) = absl::OkStatus();
 
   // Commands that have not been answered. Shared with callbacks of the log that may outlive the
   // executor.

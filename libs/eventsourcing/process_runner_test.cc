@@ -43,13 +43,8 @@ class Forward final : public Process {
     if (parts.size() != 2) return commands;
     const Uuid list = *ParseUuid(std::string(absl::StripPrefix(parts[0], "to ")));
     for (const auto& word : absl::StrSplit(parts[1], ',')) {
-      const std::string what(word);
-      ListValue request;
-      request.add_values()->set_string_value(what);
-      commands.push_back(MakeCommand<ListValue>(
-          ListType(), list, list, request, [what](const ListValue& state, const CommandContext&) {
-            return testing::DecideTexts(state, {what});
-          }));
+      commands.push_back(
+          MakeCommand(ListType(), list, list, testing::RequestFor({std::string(word)})));
     }
     return commands;
   }

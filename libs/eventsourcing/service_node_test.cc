@@ -85,12 +85,7 @@ class ServiceNodeTest : public ::testing::Test {
   }
 
   Command Append(const Uuid& list, const std::string& text) {
-    ListValue request;
-    request.add_values()->set_string_value(text);
-    Command command = MakeCommand<ListValue>(ListType(), list, list, request,
-                                             [text](const ListValue& state, const CommandContext&) {
-                                               return testing::DecideTexts(state, {text});
-                                             });
+    Command command = MakeCommand(ListType(), list, list, testing::RequestFor({text}));
     command.idempotency_key = NewUuid(clock_.Now(), SystemRandom());
     command.actor.set_person_id(actor_.ToBytes());
     return command;

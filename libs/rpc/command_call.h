@@ -18,15 +18,15 @@
 namespace buurtlog::rpc {
 
 // A Command for `request` (which has a field `header` of type CommandHeader): actor, correlation,
-// deadline and header filled in. INVALID_ARGUMENT naming the field. `decide(const State&, const
-// CommandContext&)` gives absl::StatusOr<std::vector<Event>>.
-template <typename State, typename Request, typename Decider>
+// deadline and header filled in. INVALID_ARGUMENT naming the field. The type's rule for such
+// requests decides it, on these facts.
+template <typename Request, typename Facts = eventsourcing::NoFacts>
 absl::StatusOr<eventsourcing::Command> CommandFor(const CallContext& call,
                                                   const eventsourcing::AggregateType& type,
                                                   const Uuid& partition_key, const Uuid& stream_id,
-                                                  const Request& request, Decider decide) {
+                                                  const Request& request, Facts facts = {}) {
   auto command =
-      eventsourcing::MakeCommand<State>(type, partition_key, stream_id, request, std::move(decide));
+      eventsourcing::MakeCommand(type, partition_key, stream_id, request, std::move(facts));
   if (absl::Status status = eventsourcing::ApplyHeader(request.header(), command); !status.ok())
     return status;
   command.actor = identity::ToActor(call.caller, "grpc");

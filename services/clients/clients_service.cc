@@ -27,11 +27,10 @@ std::string LowerCase(const std::string& id) {
   return parsed.ok() ? parsed->ToString() : "";
 }
 
-template <typename Request, typename Decider>
+template <typename Request, typename Facts = eventsourcing::NoFacts>
 absl::StatusOr<Command> CommandOf(const rpc::CallContext& call, const Uuid& client_id,
-                                  const Request& request, Decider decide) {
-  return rpc::CommandFor<v1::ClientState>(call, ClientAggregate(), client_id, client_id, request,
-                                          std::move(decide));
+                                  const Request& request, Facts facts = {}) {
+  return rpc::CommandFor(call, ClientAggregate(), client_id, client_id, request, std::move(facts));
 }
 
 }  // namespace
@@ -74,7 +73,7 @@ absl::StatusOr<std::unique_ptr<ClientsService>> ClientsService::Create(
   ABSL_ASSIGN_OR_RETURN(service->team_register_,
                         node.AddReadModel(std::make_unique<TeamRegister>(), {teams}));
   const bool synthetic = node.log().identity().synthetic;
-  service->log_.bsn_range = synthetic ? BsnRange::kTestOnly : BsnRange::kAny;
+  service->bsn_range_ = synthetic ? BsnRange::kTestOnly : BsnRange::kAny;
   return service;
 }
 
@@ -132,10 +131,7 @@ void ClientsService::TakeClientIn(const rpc::CallContext& call,
                                            .nurse_id = LowerCase(request.responsible_nurse_id())};
   const auto decided_on = [this, call, request](const TeamFacts& team) -> absl::StatusOr<Command> {
     ABSL_ASSIGN_OR_RETURN(const Uuid id, ClientIdOf(request));
-    return CommandOf(call, id, request,
-                     [request, team, log = log_](const auto& client, const auto& context) {
-                       return Decide(client, request, team, log, context);
-                     });
+    return CommandOf(call, id, request, IntakeFacts{team, bsn_range_});
   };
   WithTeamFacts(call, request.header(), question,
                 [this, decided_on, request, reply = std::move(reply)](auto team) mutable {
@@ -158,9 +154,7 @@ void ClientsService::HandOverClient(const rpc::CallContext& call,
                                            .nurse_id = LowerCase(request.nurse_id())};
   const auto decided_on = [call, request](const TeamFacts& team) -> absl::StatusOr<Command> {
     ABSL_ASSIGN_OR_RETURN(const Uuid id, ParseClientId(request.client_id()));
-    return CommandOf(call, id, request, [request, team](const auto& client, const auto& context) {
-      return Decide(client, request, team, context);
-    });
+    return CommandOf(call, id, request, team);
   };
   WithTeamFacts(call, request.header(), question,
                 [this, decided_on, reply = std::move(reply)](auto team) mutable {
@@ -175,10 +169,7 @@ void ClientsService::EndCare(const rpc::CallContext& call, const v1::EndCareRequ
                              rpc::Reply<v1::EndCareResponse> reply) {
   const absl::StatusOr<Uuid> id = ParseClientId(request.client_id());
   if (!id.ok()) return reply(id.status());
-  absl::StatusOr<Command> command =
-      CommandOf(call, *id, request, [request](const auto& client, const auto& context) {
-        return Decide(client, request, context);
-      });
+  absl::StatusOr<Command> command = CommandOf(call, *id, request);
   if (!command.ok()) return reply(command.status());
   WhenKnown(
       call, request.header(),

@@ -59,7 +59,7 @@ class ClientsService {
   eventsourcing::ServiceNode& node_;
   eventsourcing::ProjectionRunner* card_ = nullptr;           // owned by the node
   eventsourcing::ProjectionRunner* team_register_ = nullptr;  // owned by the node
-  LogFacts log_;
+  BsnRange bsn_range_ = BsnRange::kTestOnly;
 };
 
 }  // namespace buurtlog::clients

@@ -12,6 +12,7 @@
 #include "absl/synchronization/notification.h"
 #include "buurtlog/clients/v1/clients_service.grpc.pb.h"
 #include "buurtlog/teams/v1/teams_events.pb.h"
+#include "buurtlog/teams/v1/teams_service.pb.h"
 #include "buurtlog/teams/v1/teams_state.pb.h"
 #include "libs/base/refusal.h"
 #include "libs/base/status_macros.h"
@@ -34,9 +35,23 @@ namespace access = buurtlog::access::v1;
 
 // Teams as this service sees them: events in their log, and nothing of how they came there.
 void KeepNoState(TeamState&, const TeamEvent&) {}
+absl::StatusOr<std::vector<TeamEvent>> Form(const TeamState&,
+                                            const teams::v1::FormTeamRequest& request,
+                                            const CommandContext&) {
+  std::vector<TeamEvent> events(1);
+  events[0].mutable_team_formed()->set_team_id(request.team_id());
+  for (const teams::v1::NewMember& member : request.members()) {
+    teams::v1::MemberJoined& joined = *events.emplace_back().mutable_member_joined();
+    joined.set_team_id(request.team_id());
+    joined.set_person_id(member.person_id());
+  }
+  return events;
+}
 const eventsourcing::AggregateType& TeamsOfTheTest() {
   static const auto* const type = new eventsourcing::AggregateType(
-      eventsourcing::MakeAggregateType<TeamState, TeamEvent, KeepNoState>("team", 1));
+      eventsourcing::MakeAggregateType<TeamState, TeamEvent, KeepNoState>(
+          "team", 1,
+          {eventsourcing::MakeRule<TeamState, TeamEvent, teams::v1::FormTeamRequest, &Form>()}));
   return *type;
 }
 
@@ -55,17 +70,11 @@ class ClientsServiceTest : public ::testing::Test {
 
   // Writes a team with two nurses to the log of teams; the position is where it stands.
   type::v1::Position FormTeam() {
-    std::vector<TeamEvent> events(3);
-    events[0].mutable_team_formed()->set_team_id(team_id_.ToString());
-    events[1].mutable_member_joined()->set_team_id(team_id_.ToString());
-    events[1].mutable_member_joined()->set_person_id(nurse_id_);
-    events[2].mutable_member_joined()->set_team_id(team_id_.ToString());
-    events[2].mutable_member_joined()->set_person_id(colleague_id_);
-    auto command = eventsourcing::MakeCommand<TeamState>(
-        TeamsOfTheTest(), team_id_, team_id_, TeamEvent(),
-        [events](const TeamState&, const CommandContext&) {
-          return absl::StatusOr<std::vector<TeamEvent>>(events);
-        });
+    teams::v1::FormTeamRequest request;
+    request.set_team_id(team_id_.ToString());
+    request.add_members()->set_person_id(nurse_id_);
+    request.add_members()->set_person_id(colleague_id_);
+    auto command = eventsourcing::MakeCommand(TeamsOfTheTest(), team_id_, team_id_, request);
     command.idempotency_key = region_.NewId();
     absl::Notification done;
     type::v1::Position position;

@@ -31,11 +31,7 @@ template <typename Request>
 absl::StatusOr<Command> CommandOf(const rpc::CallContext& call, const absl::StatusOr<Uuid>& team_id,
                                   const Request& request) {
   ABSL_RETURN_IF_ERROR(team_id.status());
-  return rpc::CommandFor<v1::TeamState>(
-      call, TeamAggregate(), *team_id, *team_id, request,
-      [request](const v1::TeamState& team, const CommandContext& context) {
-        return Decide(team, request, context);
-      });
+  return rpc::CommandFor(call, TeamAggregate(), *team_id, *team_id, request);
 }
 
 }  // namespace

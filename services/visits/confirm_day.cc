@@ -71,12 +71,9 @@ absl::StatusOr<std::vector<Command>> CommandsFor(const rpc::CallContext& call,
   for (int i = 0; i < request.visits_size(); ++i) {
     const v1::SeenVisit& seen = request.visits(i);
     const v1::ConfirmVisit confirm = ConfirmVisitOf(request, seen);
-    Command command = eventsourcing::MakeCommand<v1::VisitState>(
-        VisitAggregate(), *ParseUuid(seen.client_id()), *ParseUuid(seen.visit_id()), confirm,
-        [confirm, client = facts[static_cast<size_t>(i)]](const v1::VisitState& visit,
-                                                          const CommandContext& context) {
-          return Decide(visit, confirm, client, context);
-        });
+    Command command = eventsourcing::MakeCommand(VisitAggregate(), *ParseUuid(seen.client_id()),
+                                                 *ParseUuid(seen.visit_id()), confirm,
+                                                 facts[static_cast<size_t>(i)]);
     type::v1::CommandHeader header = request.header();
     header.set_idempotency_key(KeyOf(request, seen).ToString());
     header.set_expected_version(seen.expected_version());

@@ -192,12 +192,8 @@ void VisitsService::DecideOnFacts(const CallContext& call, const Request& reques
       [this, call, request, target, fill = std::move(fill),
        reply = std::move(reply)](absl::StatusOr<ClientFacts> facts) mutable {
         if (!facts.ok()) return reply(facts.status());
-        auto command = rpc::CommandFor<v1::VisitState>(
-            call, VisitAggregate(), target.client_id, target.visit_id, request,
-            [request, facts = *std::move(facts)](const v1::VisitState& visit,
-                                                 const CommandContext& context) {
-              return Decide(visit, request, facts, context);
-            });
+        auto command = rpc::CommandFor(call, VisitAggregate(), target.client_id, target.visit_id,
+                                       request, *std::move(facts));
         if (!command.ok()) return reply(command.status());
         node_.executor().Execute(*std::move(command),
                                  rpc::ReceiptTo(std::move(reply), std::move(fill)));
@@ -280,11 +276,8 @@ void VisitsService::CancelVisit(const CallContext& call, const v1::CancelVisitRe
   WhenKnown(call, request.header(),
             [this, call, request, reply = std::move(reply)](absl::Status known) mutable {
               if (!known.ok()) return reply(known);
-              auto command = rpc::CommandFor<v1::VisitState>(
-                  call, VisitAggregate(), IdOf(request.client_id()), IdOf(request.visit_id()),
-                  request, [request](const v1::VisitState& visit, const CommandContext& context) {
-                    return Decide(visit, request, context);
-                  });
+              auto command = rpc::CommandFor(call, VisitAggregate(), IdOf(request.client_id()),
+                                             IdOf(request.visit_id()), request);
               if (!command.ok()) return reply(command.status());
               node_.executor().Execute(*std::move(command), rpc::ReceiptTo(std::move(reply)));
             });

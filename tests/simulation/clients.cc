@@ -23,15 +23,6 @@ constexpr size_t kListsAtOnce = 8;
 constexpr uint64_t kTextsMax = 24;
 constexpr absl::Duration kDeadlineMax = absl::Seconds(3);
 
-// As DecideTexts, but a rule refuses only on a list that exists, so that every refusal is recorded.
-absl::StatusOr<std::vector<Value>> DecideWish(const ListValue& state,
-                                              const std::vector<std::string>& texts) {
-  if (texts.front() == "refuse" && state.values().empty()) {
-    return absl::NotFoundError("no such list");
-  }
-  return eventsourcing::testing::DecideTexts(state, texts);
-}
-
 }  // namespace
 
 Clients::Clients(uint64_t seed, Clock& clock, Report& report)
@@ -102,13 +93,8 @@ void Clients::SendWithUsedKey(Machine& machine) {
 }
 
 Command Clients::CommandOf(Machine& machine, const Wish& wish) {
-  ListValue request;
-  for (const std::string& text : wish.texts) request.add_values()->set_string_value(text);
-  Command command = eventsourcing::MakeCommand<ListValue>(
-      ListAggregate(), wish.list, wish.list, request,
-      [texts = wish.texts](const ListValue& state, const CommandContext&) {
-        return DecideWish(state, texts);
-      });
+  Command command = eventsourcing::MakeCommand(ListAggregate(), wish.list, wish.list,
+                                               eventsourcing::testing::RequestFor(wish.texts));
   command.idempotency_key = wish.key;
   command.actor.set_person_id(wish.actor.ToBytes());
   command.expected_version = wish.expected_version;

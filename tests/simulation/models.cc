@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "libs/base/absl_view.h"
+#include "libs/base/refusal.h"
 #include "libs/base/status_macros.h"
 
 namespace buurtlog::simulation {
@@ -13,6 +14,8 @@ using eventsourcing::AggregateType;
 using eventsourcing::Command;
 using eventsourcing::CommandContext;
 using eventsourcing::EventEnvelope;
+using eventsourcing::MakeAggregateType;
+using eventsourcing::MakeRule;
 using eventsourcing::ReadModelSpec;
 using eventsourcing::testing::EvolveList;
 using eventsourcing::testing::ListValue;
@@ -22,6 +25,23 @@ constexpr int64_t kMixModulus = 1'000'000'007;
 
 std::string_view TextOf(const google::protobuf::Message& event) {
   return static_cast<const Value&>(event).string_value();
+}
+
+// As DecideList, but a rule refuses only on a list that exists, so that every refusal is recorded.
+absl::StatusOr<std::vector<Value>> DecideWish(const ListValue& state, const ListValue& request,
+                                              const eventsourcing::CommandContext& context) {
+  if (state.values().empty() && request.values(0).string_value() == "refuse") {
+    return absl::NotFoundError("no such list");
+  }
+  return eventsourcing::testing::DecideList(state, request, context);
+}
+
+absl::StatusOr<std::vector<Value>> DecideCopy(const ListValue&, const Value& request,
+                                              const eventsourcing::CommandContext&) {
+  if (request.string_value().find(kPrivateMark) != std::string::npos) {
+    return Refuse("PRIVATE", "this text is not copied");
+  }
+  return std::vector<Value>{request};
 }
 
 class ListModel final : public eventsourcing::ReadModel {
@@ -91,25 +111,24 @@ class CopyProcess final : public eventsourcing::Process {
     Value request;
     request.set_string_value(text);
     std::vector<Command> commands;
-    commands.push_back(eventsourcing::MakeCommand<ListValue>(
-        CopyAggregate(), envelope.partition_key, envelope.stream.id, request,
-        [request](const ListValue&, const CommandContext&) -> absl::StatusOr<std::vector<Value>> {
-          if (request.string_value().find(kPrivateMark) != std::string::npos) {
-            return Refuse("PRIVATE", "this text is not copied");
-          }
-          return std::vector<Value>{request};
-        }));
+    commands.push_back(eventsourcing::MakeCommand(CopyAggregate(), envelope.partition_key,
+                                                  envelope.stream.id, request));
     return commands;
   }
 };
 
 }  // namespace
 
-const AggregateType& ListAggregate() { return eventsourcing::testing::ListType(); }
+const AggregateType& ListAggregate() {
+  static const auto* const kType =
+      new AggregateType(MakeAggregateType<ListValue, Value, EvolveList>(
+          "list", 1, {MakeRule<ListValue, Value, ListValue, &DecideWish>()}));
+  return *kType;
+}
 
 const AggregateType& CopyAggregate() {
-  static const AggregateType type =
-      eventsourcing::MakeAggregateType<ListValue, Value, EvolveList>("copy", 1);
+  static const AggregateType type = MakeAggregateType<ListValue, Value, EvolveList>(
+      "copy", 1, {MakeRule<ListValue, Value, Value, &DecideCopy>()});
   return type;
 }
 

@@ -20,11 +20,13 @@ using rpc::Reply;
 
 constexpr uint32_t kEvolveVersion = 1;
 
-absl::StatusOr<Events> Decide(const v1::TallyState& tally, const std::string& payload,
-                              uint64_t full_at) {
-  if (full_at > 0 && tally.count() >= full_at) return Refuse("TALLY_FULL", "the tally is full");
+absl::StatusOr<Events> Decide(const v1::TallyState& tally, const v1::AddRequest& request,
+                              const eventsourcing::CommandContext&) {
+  if (request.full_at() > 0 && tally.count() >= request.full_at()) {
+    return Refuse("TALLY_FULL", "the tally is full");
+  }
   Events events(1);
-  events[0].mutable_added()->set_payload(payload);
+  events[0].mutable_added()->set_payload(request.payload());
   return events;
 }
 
@@ -41,12 +43,7 @@ class Tally {
 
   void Add(const CallContext& call, const v1::AddRequest& request, Reply<v1::AddResponse> reply) {
     const Uuid tally = *ParseUuid(request.tally_id());
-    auto command = rpc::CommandFor<v1::TallyState>(
-        call, TallyAggregate(), tally, tally, request,
-        [payload = request.payload(), full_at = request.full_at()](
-            const v1::TallyState& state, const eventsourcing::CommandContext&) {
-          return Decide(state, payload, full_at);
-        });
+    auto command = rpc::CommandFor(call, TallyAggregate(), tally, tally, request);
     if (!command.ok()) return reply(command.status());
     node_.executor().Execute(*std::move(command), rpc::ReceiptTo(std::move(reply)));
   }
@@ -63,12 +60,7 @@ class Tally {
       item.mutable_header()->set_idempotency_key(DerivedUuid(key, absl::StrCat(i)).ToString());
       item.set_tally_id(request.tally_ids(i));
       item.set_payload(request.payload());
-      auto command = rpc::CommandFor<v1::TallyState>(
-          call, TallyAggregate(), *tally, *tally, item,
-          [payload = request.payload()](const v1::TallyState& state,
-                                        const eventsourcing::CommandContext&) {
-            return Decide(state, payload, 0);
-          });
+      auto command = rpc::CommandFor(call, TallyAggregate(), *tally, *tally, item);
       if (!command.ok()) return reply(command.status());
       commands.push_back(*std::move(command));
     }
@@ -110,8 +102,9 @@ rpc::WiredService Wire(eventsourcing::ServiceNode& node) {
 
 const eventsourcing::AggregateType& TallyAggregate() {
   static const auto& type = *new eventsourcing::AggregateType(
-      eventsourcing::MakeAggregateType<v1::TallyState, v1::TallyEvent, Evolve>(kTallyCategory,
-                                                                               kEvolveVersion));
+      eventsourcing::MakeAggregateType<v1::TallyState, v1::TallyEvent, Evolve>(
+          kTallyCategory, kEvolveVersion,
+          {eventsourcing::MakeRule<v1::TallyState, v1::TallyEvent, v1::AddRequest, &Decide>()}));
   return type;
 }
 

@@ -56,12 +56,12 @@ History::History(const RegionOptions& options, ManualClock& clock, Random& rando
     std::swap(bsns_[i], bsns_[RandomBelow(random_, i + 1)]);
 }
 
-template <typename State, typename Request, typename Decider>
+template <typename Request, typename Facts>
 void History::Add(Commands& commands, const eventsourcing::AggregateType& type,
                   const Uuid& partition_key, const Uuid& stream_id, const Nurse& nurse,
-                  const Uuid& key, const Request& request, Decider decide) {
+                  const Uuid& key, const Request& request, Facts facts) {
   eventsourcing::Command command =
-      eventsourcing::MakeCommand<State>(type, partition_key, stream_id, request, std::move(decide));
+      eventsourcing::MakeCommand(type, partition_key, stream_id, request, std::move(facts));
   command.idempotency_key = key;
   command.actor = identity::ToActor(nurse.caller, "region");
   command.correlation_id = key;
@@ -110,11 +110,8 @@ Commands History::FormTeams() {
     }
     team.facts = std::move(facts);
     result_.nurses += members;
-    Add<teams::v1::TeamState>(
-        commands, teams::TeamAggregate(), team.id, team.id, team.nurses.front(), NewId(), request,
-        [request](const teams::v1::TeamState& state, const eventsourcing::CommandContext& context) {
-          return teams::Decide(state, request, context);
-        });
+    Add(commands, teams::TeamAggregate(), team.id, team.id, team.nurses.front(), NewId(), request,
+        eventsourcing::NoFacts());
     teams_.push_back(std::move(team));
   }
   result_.teams = teams_.size();
@@ -153,16 +150,11 @@ void History::TakeIn(size_t team_index, Commands& commands) {
                                                 : clients::v1::REFERRER_KIND_GP);
   request.mutable_identity_document()->set_kind(clients::v1::IDENTITY_DOCUMENT_KIND_IDENTITY_CARD);
   request.mutable_identity_document()->set_checked(true);
-  clients::TeamFacts facts;
-  facts.team_exists = true;
-  facts.teams_of_nurse = {team.id.ToString()};
-  Add<clients::v1::ClientState>(commands, clients::ClientAggregate(), client.id, client.id,
-                                team.nurses[client.responsible_nurse], NewId(), request,
-                                [request, facts](const clients::v1::ClientState& state,
-                                                 const eventsourcing::CommandContext& context) {
-                                  return clients::Decide(state, request, facts, clients::LogFacts(),
-                                                         context);
-                                });
+  clients::IntakeFacts facts;
+  facts.team.team_exists = true;
+  facts.team.teams_of_nurse = {team.id.ToString()};
+  Add(commands, clients::ClientAggregate(), client.id, client.id,
+      team.nurses[client.responsible_nurse], NewId(), request, facts);
   team.clients.push_back(clients_.size());
   clients_.push_back(client);
   ++result_.clients;
@@ -199,12 +191,8 @@ Commands History::ClientsLeaving() {
       request.set_client_id(client.id.ToString());
       request.set_reason(OneIn(3) ? clients::v1::END_OF_CARE_REASON_WISH_OF_CLIENT
                                   : clients::v1::END_OF_CARE_REASON_GOALS_REACHED);
-      Add<clients::v1::ClientState>(commands, clients::ClientAggregate(), client.id, client.id,
-                                    team.nurses[client.responsible_nurse], NewId(), request,
-                                    [request](const clients::v1::ClientState& state,
-                                              const eventsourcing::CommandContext& context) {
-                                      return clients::Decide(state, request, context);
-                                    });
+      Add(commands, clients::ClientAggregate(), client.id, client.id,
+          team.nurses[client.responsible_nurse], NewId(), request, eventsourcing::NoFacts());
       team.clients.erase(team.clients.begin() + static_cast<ptrdiff_t>(at));
     }
   }
@@ -236,13 +224,8 @@ Commands History::PlanVisits(absl::CivilDay day) {
       request.set_nurse_id(team.nurses[visit.nurse].id.ToString());
       *request.mutable_starts_at() = ProtoTime(visit.starts_at);
       request.set_duration_minutes(visit.duration_minutes);
-      Add<visits::v1::VisitState>(
-          commands, visits::VisitAggregate(), client.id, visit.id,
-          team.nurses[client.responsible_nurse], NewId(), request,
-          [request, facts = team.facts](const visits::v1::VisitState& state,
-                                        const eventsourcing::CommandContext& context) {
-            return visits::Decide(state, request, *facts, context);
-          });
+      Add(commands, visits::VisitAggregate(), client.id, visit.id,
+          team.nurses[client.responsible_nurse], NewId(), request, *team.facts);
       visits.push_back(visit);
       ++result_.visits;
     }
@@ -262,12 +245,8 @@ void History::RecordOne(const PlannedVisit& visit, absl::CivilDay day, Commands&
     request.set_client_id(client.id.ToString());
     request.set_reason(OneIn(2) ? visits::v1::CANCELLATION_REASON_CLIENT_ABSENT
                                 : visits::v1::CANCELLATION_REASON_TAKEN_OVER_BY_NETWORK);
-    Add<visits::v1::VisitState>(commands, visits::VisitAggregate(), client.id, visit.id, nurse, key,
-                                request,
-                                [request](const visits::v1::VisitState& state,
-                                          const eventsourcing::CommandContext& context) {
-                                  return visits::Decide(state, request, context);
-                                });
+    Add(commands, visits::VisitAggregate(), client.id, visit.id, nurse, key, request,
+        eventsourcing::NoFacts());
     return;
   }
   if (OneIn(12)) {
@@ -281,12 +260,7 @@ void History::RecordOne(const PlannedVisit& visit, absl::CivilDay day, Commands&
       request.set_second_nurse_id(
           team.nurses[(visit.nurse + 1) % team.nurses.size()].id.ToString());
     request.set_report(DrawReport(random_));
-    Add<visits::v1::VisitState>(
-        commands, visits::VisitAggregate(), client.id, visit.id, nurse, key, request,
-        [request, facts = team.facts](const visits::v1::VisitState& state,
-                                      const eventsourcing::CommandContext& context) {
-          return visits::Decide(state, request, *facts, context);
-        });
+    Add(commands, visits::VisitAggregate(), client.id, visit.id, nurse, key, request, *team.facts);
     return;
   }
   visits::v1::ConfirmVisit request;
@@ -295,12 +269,7 @@ void History::RecordOne(const PlannedVisit& visit, absl::CivilDay day, Commands&
   request.set_nurse_id(nurse.id.ToString());
   *request.mutable_day_begins_at() = ProtoTime(StartOfCareDay(day));
   *request.mutable_day_ends_at() = ProtoTime(StartOfCareDay(day + 1));
-  Add<visits::v1::VisitState>(
-      commands, visits::VisitAggregate(), client.id, visit.id, nurse, key, request,
-      [request, facts = team.facts](const visits::v1::VisitState& state,
-                                    const eventsourcing::CommandContext& context) {
-        return visits::Decide(state, request, *facts, context);
-      });
+  Add(commands, visits::VisitAggregate(), client.id, visit.id, nurse, key, request, *team.facts);
   if (OneIn(200)) recorded_.push_back({visit, key});
 }
 
@@ -326,13 +295,8 @@ Commands History::CorrectVisits() {
     *request.mutable_starts_at() = ProtoTime(recorded.visit.starts_at);
     request.set_duration_minutes(recorded.visit.duration_minutes + 10);
     request.set_reason("Ten minutes longer than planned.");
-    Add<visits::v1::VisitState>(
-        commands, visits::VisitAggregate(), client.id, recorded.visit.id,
-        team.nurses[recorded.visit.nurse], NewId(), request,
-        [request, facts = team.facts](const visits::v1::VisitState& state,
-                                      const eventsourcing::CommandContext& context) {
-          return visits::Decide(state, request, *facts, context);
-        });
+    Add(commands, visits::VisitAggregate(), client.id, recorded.visit.id,
+        team.nurses[recorded.visit.nurse], NewId(), request, *team.facts);
   }
   return commands;
 }

@@ -81,10 +81,10 @@ class History {
   Uuid NewId() { return NewUuid(clock_.Now(), random_); }
   std::string NurseName();
   bool OneIn(uint64_t many) { return RandomBelow(random_, many) == 0; }
-  template <typename State, typename Request, typename Decider>
+  template <typename Request, typename Facts>
   void Add(Commands& commands, const eventsourcing::AggregateType& type, const Uuid& partition_key,
            const Uuid& stream_id, const Nurse& nurse, const Uuid& key, const Request& request,
-           Decider decide);
+           Facts facts);
   bool HasPlans(size_t client) const;
   void TakeIn(size_t team, Commands& commands);
   void RecordOne(const PlannedVisit& visit, absl::CivilDay day, Commands& commands);

@@ -81,13 +81,8 @@ class ExecutorWorld {
 
   Uuid NewId() { return NewUuid(clock.Now(), random); }
 
-  Command Append(const Uuid& list, std::vector<std::string> texts) {
-    ListValue request;
-    for (const std::string& text : texts) request.add_values()->set_string_value(text);
-    Command command = MakeCommand<ListValue>(
-        ListType(), list, list, request, [texts](const ListValue& state, const CommandContext&) {
-          return DecideTexts(state, texts);
-        });
+  Command Append(const Uuid& list, const std::vector<std::string>& texts) {
+    Command command = MakeCommand(ListType(), list, list, RequestFor(texts));
     command.idempotency_key = NewId();
     command.actor.set_person_id(actor.ToBytes());
     return command;

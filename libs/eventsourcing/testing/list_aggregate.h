@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "libs/base/refusal.h"
-#include "libs/eventsourcing/decider.h"
+#include "libs/eventsourcing/command_rule.h"
 
 namespace buurtlog::eventsourcing::testing {
 
@@ -19,11 +19,6 @@ using google::protobuf::ListValue;
 using google::protobuf::Value;
 
 inline void EvolveList(ListValue& state, const Value& event) { *state.add_values() = event; }
-
-inline const AggregateType& ListType() {
-  static const AggregateType type = MakeAggregateType<ListValue, Value, EvolveList>("list", 1);
-  return type;
-}
 
 // Appends each text as an event; "refuse" is refused by a rule, "missing" is NOT_FOUND unless the
 // list has something, "nothing" gives no events.
@@ -38,6 +33,27 @@ inline absl::StatusOr<std::vector<Value>> DecideTexts(const ListValue& state,
     events.emplace_back().set_string_value(text);
   }
   return events;
+}
+
+// A request names the texts.
+inline absl::StatusOr<std::vector<Value>> DecideList(const ListValue& state,
+                                                     const ListValue& request,
+                                                     const CommandContext&) {
+  std::vector<std::string> texts;
+  for (const Value& value : request.values()) texts.push_back(value.string_value());
+  return DecideTexts(state, texts);
+}
+
+inline ListValue RequestFor(const std::vector<std::string>& texts) {
+  ListValue request;
+  for (const std::string& text : texts) request.add_values()->set_string_value(text);
+  return request;
+}
+
+inline const AggregateType& ListType() {
+  static const AggregateType type = MakeAggregateType<ListValue, Value, EvolveList>(
+      "list", 1, {MakeRule<ListValue, Value, ListValue, &DecideList>()});
+  return type;
 }
 
 }  // namespace buurtlog::eventsourcing::testing

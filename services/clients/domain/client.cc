@@ -9,8 +9,12 @@
 #include "libs/base/care_day.h"
 #include "libs/base/refusal.h"
 #include "libs/base/status_macros.h"
+#include "libs/eventsourcing/command_rule.h"
 
 namespace buurtlog::clients {
+
+using eventsourcing::MakeRule;
+
 namespace {
 
 constexpr size_t kAgbDigits = 8;
@@ -70,12 +74,12 @@ absl::Status CheckNurse(const TeamFacts& team, const std::string& team_id) {
 
 // Who she is, with every field checked and in the form in which it is kept.
 absl::StatusOr<v1::ClientTakenIn> WhoSheIs(const v1::TakeClientInRequest& command,
-                                           const LogFacts& log, const CommandContext& context) {
+                                           BsnRange bsn_range, const CommandContext& context) {
   v1::ClientTakenIn taken_in;
   ABSL_ASSIGN_OR_RETURN(const Uuid id, ClientIdOf(command));
   taken_in.set_client_id(id.ToString());
   ABSL_ASSIGN_OR_RETURN(*taken_in.mutable_team_id(), Canonical("team_id", command.team_id()));
-  ABSL_ASSIGN_OR_RETURN(*taken_in.mutable_bsn(), ParseBsn(command.bsn(), log.bsn_range));
+  ABSL_ASSIGN_OR_RETURN(*taken_in.mutable_bsn(), ParseBsn(command.bsn(), bsn_range));
   taken_in.set_given_name(command.given_name());
   taken_in.set_family_name(command.family_name());
   ABSL_RETURN_IF_ERROR(CheckBirthDate(command.birth_date(), context.now));
@@ -141,14 +145,14 @@ absl::StatusOr<Uuid> ClientIdOf(const v1::TakeClientInRequest& command) {
 }
 
 absl::StatusOr<Events> Decide(const v1::ClientState& client, const v1::TakeClientInRequest& command,
-                              const TeamFacts& team, const LogFacts& log,
-                              const CommandContext& context) {
+                              const IntakeFacts& facts, const CommandContext& context) {
+  const TeamFacts& team = facts.team;
   if (client.stage() != v1::CARE_STAGE_UNSPECIFIED) {
     return absl::AlreadyExistsError("the client was taken in before");
   }
   Events events(1);
   v1::ClientTakenIn& taken_in = *events.front().mutable_client_taken_in();
-  ABSL_ASSIGN_OR_RETURN(taken_in, WhoSheIs(command, log, context));
+  ABSL_ASSIGN_OR_RETURN(taken_in, WhoSheIs(command, facts.bsn_range, context));
   const std::string client_id = taken_in.client_id();
   const std::string team_id = taken_in.team_id();
   ABSL_ASSIGN_OR_RETURN(const std::string nurse_id,
@@ -215,8 +219,13 @@ void Evolve(v1::ClientState& client, const v1::ClientEvent& event) {
 
 const eventsourcing::AggregateType& ClientAggregate() {
   static const auto* const type = new eventsourcing::AggregateType(
-      eventsourcing::MakeAggregateType<v1::ClientState, v1::ClientEvent, Evolve>("client",
-                                                                                 kEvolveVersion));
+      eventsourcing::MakeAggregateType<v1::ClientState, v1::ClientEvent, Evolve>(
+          "client", kEvolveVersion,
+          {MakeRule<v1::ClientState, v1::ClientEvent, v1::TakeClientInRequest, IntakeFacts>(
+               &Decide, &SerializeIntakeFacts, &ParseIntakeFacts),
+           MakeRule<v1::ClientState, v1::ClientEvent, v1::HandOverClientRequest, TeamFacts>(
+               &Decide, &SerializeTeamFacts, &ParseTeamFacts),
+           MakeRule<v1::ClientState, v1::ClientEvent, v1::EndCareRequest, &Decide>()}));
   return *type;
 }
 

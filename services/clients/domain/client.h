@@ -9,31 +9,19 @@
 #include "buurtlog/clients/v1/clients_service.pb.h"
 #include "buurtlog/clients/v1/clients_state.pb.h"
 #include "libs/eventsourcing/decider.h"
-#include "services/clients/domain/bsn.h"
+#include "services/clients/domain/intake_facts.h"
 
 namespace buurtlog::clients {
 
 using Events = std::vector<v1::ClientEvent>;
 using eventsourcing::CommandContext;
 
-// What the rules need to know of teams, read before they run.
-struct TeamFacts {
-  bool team_exists = false;                 // the team of the command, if it names one
-  std::vector<std::string> teams_of_nurse;  // of the nurse of the command, now
-};
-
-// What the rules need to know of the log they write to.
-struct LogFacts {
-  BsnRange bsn_range = BsnRange::kTestOnly;
-};
-
 // The new client's id: the one the caller chose, else one that follows from the key, so that a
 // repeat meets the same stream. INVALID_ARGUMENT naming the field.
 absl::StatusOr<Uuid> ClientIdOf(const v1::TakeClientInRequest& command);
 
 absl::StatusOr<Events> Decide(const v1::ClientState& client, const v1::TakeClientInRequest& command,
-                              const TeamFacts& team, const LogFacts& log,
-                              const CommandContext& context);
+                              const IntakeFacts& facts, const CommandContext& context);
 absl::StatusOr<Events> Decide(const v1::ClientState& client,
                               const v1::HandOverClientRequest& command, const TeamFacts& team,
                               const CommandContext& context);

@@ -90,19 +90,19 @@ std::string EndCare() {
 
 // The error to taking in a client with one field set to something else.
 absl::Status TakeInError(const std::string& field, const std::string& value,
-                         const LogFacts& log = {}) {
+                         BsnRange bsn_range = BsnRange::kTestOnly) {
   auto command = Proto<TakeClientInRequest>(TakeIn());
   const auto* descriptor = command.GetDescriptor()->FindFieldByName(field);
   command.GetReflection()->SetString(&command, descriptor, value);
   CommandContext context;
   context.now = context.occurred_at = kAfterMidnight;
-  return Decide(v1::ClientState(), command, InTeam(), log, context).status();
+  return Decide(v1::ClientState(), command, IntakeFacts{InTeam(), bsn_range}, context).status();
 }
 
 TEST(ClientTest, AClientIsTakenInAndCareStartsOnTheDayInAmsterdam) {
   Scenario()
       .At(kAfterMidnight)
-      .When<TakeClientInRequest>(TakeIn(), InTeam(), LogFacts())
+      .When<TakeClientInRequest>(TakeIn(), IntakeFacts{InTeam()})
       .Then({TakenIn(), Named(kNurse), Started("2025-07-02")});
 }
 
@@ -122,7 +122,7 @@ TEST(ClientTest, ContactPersonsWishesPractitionerAndDocumentAreKept) {
                    wishes: "to walk to church"
                    wishes: "no visits before eight"
                    identity_document { kind: IDENTITY_DOCUMENT_KIND_PASSPORT checked: true })pb"),
-          InTeam(), LogFacts())
+          IntakeFacts{InTeam()})
       .Then({TakenIn(R"pb(postcode: "7511AB"
                           house_number: "12a"
                           gp_agb: "01000002"
@@ -165,23 +165,23 @@ TEST(ClientTest, TheReferrersNewsNamesNobody) {
 TEST(ClientTest, AClientTakenInTwiceAlreadyExists) {
   Scenario()
       .Given(InCare())
-      .When<TakeClientInRequest>(TakeIn(), InTeam(), LogFacts())
+      .When<TakeClientInRequest>(TakeIn(), IntakeFacts{InTeam()})
       .ThenFails(absl::StatusCode::kAlreadyExists);
   Scenario()
       .Given(CareEnded())
-      .When<TakeClientInRequest>(TakeIn(), InTeam(), LogFacts())
+      .When<TakeClientInRequest>(TakeIn(), IntakeFacts{InTeam()})
       .ThenFails(absl::StatusCode::kAlreadyExists);
 }
 
 TEST(ClientTest, ATeamThatIsNotThereTakesNobodyIn) {
   Scenario()
-      .When<TakeClientInRequest>(TakeIn(), TeamFacts(), LogFacts())
+      .When<TakeClientInRequest>(TakeIn(), IntakeFacts())
       .ThenFails(absl::StatusCode::kNotFound);
 }
 
 TEST(ClientTest, TheResponsibleNurseIsOfTheTeam) {
   Scenario()
-      .When<TakeClientInRequest>(TakeIn(), NotInTeam(), LogFacts())
+      .When<TakeClientInRequest>(TakeIn(), IntakeFacts{NotInTeam()})
       .ThenRefused("NURSE_NOT_IN_TEAM");
 }
 
@@ -197,7 +197,7 @@ TEST(ClientTest, AWrongBsnIsInvalidWithItsReason) {
   EXPECT_EQ(reason("000000000"), "BSN_ZERO");
   EXPECT_EQ(reason("9999-0006"), "BSN_FORM");
   EXPECT_EQ(reason("123456782"), "BSN_NOT_IN_TEST_RANGE");
-  EXPECT_TRUE(TakeInError("bsn", "123456782", {.bsn_range = BsnRange::kAny}).ok());
+  EXPECT_TRUE(TakeInError("bsn", "123456782", BsnRange::kAny).ok());
 }
 
 TEST(ClientTest, AWrongPostcodeIsInvalid) {
@@ -217,7 +217,7 @@ TEST(ClientTest, AWrongAgbCodeIsInvalid) {
   const std::string referrer_with_short_code = absl::StrReplaceAll(
       TakeIn(), {{"organisation_agb: \"01000001\"", "organisation_agb: \"12\""}});
   Scenario()
-      .When<TakeClientInRequest>(referrer_with_short_code, InTeam(), LogFacts())
+      .When<TakeClientInRequest>(referrer_with_short_code, IntakeFacts{InTeam()})
       .ThenFails(absl::StatusCode::kInvalidArgument, "referrer.organisation_agb");
 }
 

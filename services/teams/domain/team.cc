@@ -7,8 +7,12 @@
 #include "absl/strings/str_cat.h"
 #include "libs/base/refusal.h"
 #include "libs/base/status_macros.h"
+#include "libs/eventsourcing/command_rule.h"
 
 namespace buurtlog::teams {
+
+using eventsourcing::MakeRule;
+
 namespace {
 
 absl::Status TeamFull() {
@@ -127,8 +131,11 @@ void Evolve(v1::TeamState& team, const v1::TeamEvent& event) {
 
 const eventsourcing::AggregateType& TeamAggregate() {
   static const auto* const type = new eventsourcing::AggregateType(
-      eventsourcing::MakeAggregateType<v1::TeamState, v1::TeamEvent, Evolve>("team",
-                                                                             kEvolveVersion));
+      eventsourcing::MakeAggregateType<v1::TeamState, v1::TeamEvent, Evolve>(
+          "team", kEvolveVersion,
+          {MakeRule<v1::TeamState, v1::TeamEvent, v1::FormTeamRequest, &Decide>(),
+           MakeRule<v1::TeamState, v1::TeamEvent, v1::AddMemberRequest, &Decide>(),
+           MakeRule<v1::TeamState, v1::TeamEvent, v1::EndMembershipRequest, &Decide>()}));
   return *type;
 }
 

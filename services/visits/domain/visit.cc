@@ -5,8 +5,12 @@
 #include "absl/strings/ascii.h"
 #include "libs/base/refusal.h"
 #include "libs/base/status_macros.h"
+#include "libs/eventsourcing/command_rule.h"
 
 namespace buurtlog::visits {
+
+using eventsourcing::MakeRule;
+
 namespace {
 
 using google::protobuf::Timestamp;
@@ -337,10 +341,25 @@ void Evolve(v1::VisitState& visit, const v1::VisitEvent& event) {
   }
 }
 
+namespace {
+
+template <typename Request>
+std::shared_ptr<const eventsourcing::CommandRule> RuleOnClient() {
+  return MakeRule<v1::VisitState, v1::VisitEvent, Request, ClientFacts>(
+      &Decide, &SerializeClientFacts, &ParseClientFacts);
+}
+
+}  // namespace
+
 const eventsourcing::AggregateType& VisitAggregate() {
   static const auto* const kType = new eventsourcing::AggregateType(
-      eventsourcing::MakeAggregateType<v1::VisitState, v1::VisitEvent, Evolve>("visit",
-                                                                               kEvolveVersion));
+      eventsourcing::MakeAggregateType<v1::VisitState, v1::VisitEvent, Evolve>(
+          "visit", kEvolveVersion,
+          {RuleOnClient<v1::PlanVisitRequest>(), RuleOnClient<v1::ConfirmVisit>(),
+           RuleOnClient<v1::RecordVisitRequest>(), RuleOnClient<v1::RecordUnplannedVisitRequest>(),
+           RuleOnClient<v1::CorrectVisitRequest>(), RuleOnClient<v1::MoveVisitRequest>(),
+           MakeRule<v1::VisitState, v1::VisitEvent, v1::RecordMovedVisit, &Decide>(),
+           MakeRule<v1::VisitState, v1::VisitEvent, v1::CancelVisitRequest, &Decide>()}));
   return *kType;
 }
 

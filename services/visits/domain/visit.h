@@ -11,6 +11,7 @@
 #include "buurtlog/visits/v1/visits_service.pb.h"
 #include "buurtlog/visits/v1/visits_state.pb.h"
 #include "libs/eventsourcing/decider.h"
+#include "services/visits/domain/client_facts.h"
 
 namespace buurtlog::visits {
 
@@ -27,21 +28,6 @@ inline constexpr absl::Duration kBeforeRecordMax = absl::Hours(30 * 24);
 // Two years, of which one may be a leap year. Whatever is planned further ahead is a slip of the
 // pen.
 inline constexpr absl::Duration kPlanAheadMax = absl::Hours(731 * 24);
-
-// One stay in the team; who came back has another.
-struct TeamMember {
-  std::string person_id;  // 36 characters, lower case
-  absl::Time joined_at = absl::InfinitePast();
-  absl::Time ended_at = absl::InfiniteFuture();
-};
-
-// What a rule needs to know of a client, from the care register.
-struct ClientFacts {
-  std::string team_id;  // empty: there is no such client
-  absl::Time care_started_at = absl::InfinitePast();
-  absl::Time care_ended_at = absl::InfiniteFuture();
-  std::vector<TeamMember> members;  // of the client's team, former ones included
-};
 
 // NOT_FOUND, ALREADY_EXISTS, or a refusal with one of the reasons of README.md.
 absl::StatusOr<Events> Decide(const v1::VisitState& visit, const v1::PlanVisitRequest& command,

@@ -37,11 +37,7 @@ std::vector<Command> RecordMovedVisits::React(const eventsourcing::EventEnvelope
   const auto visit_id = ParseUuid(command.visit_id());
   CHECK(client_id.ok() && visit_id.ok());  // we wrote the event, from ids that were checked
   std::vector<Command> commands;
-  commands.push_back(eventsourcing::MakeCommand<v1::VisitState>(
-      VisitAggregate(), *client_id, *visit_id, command,
-      [command](const v1::VisitState& state, const CommandContext& context) {
-        return Decide(state, command, context);
-      }));
+  commands.push_back(eventsourcing::MakeCommand(VisitAggregate(), *client_id, *visit_id, command));
   return commands;
 }
 

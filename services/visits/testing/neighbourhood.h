@@ -26,6 +26,12 @@ namespace buurtlog::visits::testing {
 template <typename State, typename Event>
 void EvolveNothing(State&, const Event&) {}
 
+template <typename State, typename Event>
+absl::StatusOr<std::vector<Event>> WriteIt(const State&, const Event& event,
+                                           const eventsourcing::CommandContext&) {
+  return std::vector<Event>{event};
+}
+
 class Neighbourhood {
   rpc::testing::RunningServices region_;  // first: the ids below are made by it
 
@@ -50,7 +56,7 @@ class Neighbourhood {
     teams::v1::TeamEvent event;
     event.mutable_member_joined()->set_team_id(team.ToString());
     event.mutable_member_joined()->set_person_id(person.ToString());
-    Write<teams::v1::TeamState>(*teams_, TeamType(), team, event);
+    Write(*teams_, TeamType(), team, event);
   }
   void TakeIn(const Uuid& id, const std::string& family_name) {
     clients::v1::ClientEvent event;
@@ -58,12 +64,12 @@ class Neighbourhood {
     event.mutable_client_taken_in()->set_team_id(team.ToString());
     event.mutable_client_taken_in()->set_given_name("Jo");
     event.mutable_client_taken_in()->set_family_name(family_name);
-    Write<clients::v1::ClientState>(*clients_, ClientType(), id, event);
+    Write(*clients_, ClientType(), id, event);
   }
   void EndCare(const Uuid& id) {
     clients::v1::ClientEvent event;
     event.mutable_care_ended()->set_client_id(id.ToString());
-    Write<clients::v1::ClientState>(*clients_, ClientType(), id, event);
+    Write(*clients_, ClientType(), id, event);
   }
 
   // A client whom nobody knows, and whose visits would stand in another partition than this one's.
@@ -115,23 +121,25 @@ class Neighbourhood {
   static const eventsourcing::AggregateType& TeamType() {
     static const auto* const kType = new eventsourcing::AggregateType(
         eventsourcing::MakeAggregateType<teams::v1::TeamState, teams::v1::TeamEvent, EvolveNothing>(
-            "team", 1));
+            "team", 1,
+            {eventsourcing::MakeRule<teams::v1::TeamState, teams::v1::TeamEvent,
+                                     teams::v1::TeamEvent, &WriteIt>()}));
     return *kType;
   }
   static const eventsourcing::AggregateType& ClientType() {
     static const auto* const kType = new eventsourcing::AggregateType(
         eventsourcing::MakeAggregateType<clients::v1::ClientState, clients::v1::ClientEvent,
-                                         EvolveNothing>("client", 1));
+                                         EvolveNothing>(
+            "client", 1,
+            {eventsourcing::MakeRule<clients::v1::ClientState, clients::v1::ClientEvent,
+                                     clients::v1::ClientEvent, &WriteIt>()}));
     return *kType;
   }
 
-  template <typename State, typename Event>
+  template <typename Event>
   void Write(eventsourcing::ServiceNode& node, const eventsourcing::AggregateType& type,
              const Uuid& id, const Event& event) {
-    eventsourcing::Command command = eventsourcing::MakeCommand<State>(
-        type, id, id, event,
-        [event](const State&, const eventsourcing::CommandContext&)
-            -> absl::StatusOr<std::vector<Event>> { return std::vector<Event>{event}; });
+    eventsourcing::Command command = eventsourcing::MakeCommand(type, id, id, event);
     command.idempotency_key = region_.NewId();
     absl::Notification answered;
     node.executor().Execute(std::move(command), [&](absl::StatusOr<type::v1::Receipt> receipt) {
