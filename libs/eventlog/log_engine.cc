@@ -27,7 +27,13 @@ class SqliteLogEngine final : public LogEngine {
     return Opened{*std::move(log), ""};
   }
 
-  bool reaches_others() const override { return false; }
+  bool shared() const override { return false; }
+
+  absl::StatusOr<std::unique_ptr<Membership>> Join(
+      const std::string&, const std::string&,
+      absl::AnyInvocable<void(const std::vector<Partition>&)>, Scheduler&) override {
+    return nullptr;
+  }
 };
 
 }  // namespace

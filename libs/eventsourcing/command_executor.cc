@@ -231,6 +231,8 @@ class CommandExecutor::Impl {
     return core_.clocks_behind > 0 ? core_.clock_behind : absl::OkStatus();
   }
 
+  void SetOwner(std::string owner) { core_.options.owner = std::move(owner); }
+
   void Assign(const std::vector<eventlog::Partition>& partitions) {
     CHECK(core_.options.shared);
     std::vector<bool> assigned(workers_.size(), false);
@@ -295,6 +297,8 @@ void CommandExecutor::Start(absl::AnyInvocable<void(absl::Status)> ready) {
 }
 
 absl::Status CommandExecutor::health() const { return impl_->health(); }
+
+void CommandExecutor::SetOwner(std::string owner) { impl_->SetOwner(std::move(owner)); }
 
 void CommandExecutor::Assign(const std::vector<eventlog::Partition>& partitions) {
   impl_->Assign(partitions);

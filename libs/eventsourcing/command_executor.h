@@ -81,7 +81,7 @@ absl::Status ApplyHeader(const type::v1::CommandHeader& header, Command& command
 std::string CanonicalBytes(const google::protobuf::Message& request);
 
 struct ExecutorOptions {
-  std::string owner;             // how this process names itself in epoch records
+  std::string owner;             // how this process names itself in epoch records: its address
   std::string command_hash_key;  // 32 bytes, the same in all replicas of a region
   // Several replicas write to the log: this one owns the partitions that Assign names, follows the
   // others, and hands commands for them to their owners. False: it owns all.
@@ -114,6 +114,9 @@ class CommandExecutor {
   // that was under way took effect is found out by repeating it under its key. Waits for no disk,
   // so that a simulation can end an executor at any moment.
   ~CommandExecutor();
+
+  // Before Start: as ExecutorOptions::owner.
+  void SetOwner(std::string owner);
 
   // Begins an epoch in every partition, folds what the store missed, and calls `ready`.
   // FAILED_PRECONDITION with reason CLOCK_BEHIND when this machine's clock is more than

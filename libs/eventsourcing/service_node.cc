@@ -113,6 +113,9 @@ struct ServiceNode::Impl {
   std::unique_ptr<StateStore> store;
   std::unique_ptr<CommandExecutor> executor;
   std::atomic<bool> executor_ready = false;
+  std::string owner;
+  std::atomic<bool> alone = true;  // no other replica, as far as the engine says
+  std::unique_ptr<eventlog::Membership> membership;
   std::vector<std::unique_ptr<ProjectionRunner>> own_read_models;
   std::vector<std::unique_ptr<ProcessRunner>> own_processes;
   std::vector<ProjectionRunner*> read_models;
@@ -126,8 +129,8 @@ ServiceNode::~ServiceNode() { Stop(); }
 
 absl::StatusOr<std::unique_ptr<ServiceNode>> ServiceNode::Open(
     NodeOptions options, NodeParts parts, std::vector<const AggregateType*> types) {
-  options.executor.owner = options.owner;
   options.executor.command_hash_key = options.command_hash_key;
+  options.executor.shared = options.engine->shared();
   auto impl = std::make_unique<Impl>(std::move(options), parts);
   impl->folder = absl::StrCat(impl->options.data_folder, "/", impl->options.service);
   for (const char* child : {"", "/read_models", "/processes"}) {
@@ -149,9 +152,11 @@ absl::StatusOr<std::unique_ptr<ServiceNode>> ServiceNode::Open(
   ABSL_RETURN_IF_ERROR(impl->store->BelongTo(impl->log->identity().log_id));
   impl->executor = std::make_unique<CommandExecutor>(
       CommandExecutor::Parts{*impl->log, *impl->store, parts.scheduler, parts.clock, parts.random,
-                             parts.metrics},
+                             parts.metrics, impl->options.forwarder},
       std::move(types), impl->options.executor);
-  return std::unique_ptr<ServiceNode>(new ServiceNode(std::move(impl)));
+  std::unique_ptr<ServiceNode> node(new ServiceNode(std::move(impl)));
+  node->SetOwner(node->impl_->options.owner);
+  return node;
 }
 
 const std::string& ServiceNode::service() const { return impl_->options.service; }
@@ -191,6 +196,11 @@ absl::StatusOr<ProcessRunner*> ServiceNode::AddProcess(std::unique_ptr<Process> 
   return impl_->processes.back();
 }
 
+void ServiceNode::SetOwner(std::string owner) {
+  impl_->owner = owner;
+  impl_->executor->SetOwner(std::move(owner));
+}
+
 absl::Status ServiceNode::Start() {
   // Read models catch up while the executor does.
   for (ProjectionRunner* runner : impl_->read_models) runner->Start();
@@ -206,11 +216,28 @@ absl::Status ServiceNode::Start() {
   outcome->known.WaitForNotification();
   ABSL_RETURN_IF_ERROR(outcome->status);
   impl_->executor_ready = true;
+  ABSL_ASSIGN_OR_RETURN(
+      impl_->membership,
+      impl_->options.engine->Join(
+          impl_->options.service, impl_->owner,
+          [impl = impl_.get()](const std::vector<eventlog::Partition>& partitions) {
+            impl->alone = partitions.size() == impl->log->identity().partitions;
+            impl->executor->Assign(partitions);
+          },
+          impl_->parts.scheduler));
   for (ProcessRunner* runner : impl_->processes) runner->Start();
   return absl::OkStatus();
 }
 
+void ServiceNode::Leave() {
+  impl_->membership = nullptr;
+  if (impl_->options.engine->shared()) impl_->executor->Assign({});
+}
+
+bool ServiceNode::handed_over() const { return impl_->alone || impl_->executor->owned() == 0; }
+
 void ServiceNode::Stop() {
+  impl_->membership = nullptr;
   // Processes first: they hand commands in.
   impl_->processes.clear();
   impl_->process_names.clear();
@@ -226,6 +253,10 @@ absl::Status ServiceNode::Ready() const {
     return About("executor", health);
   if (absl::Status health = impl_->store->health(); !health.ok())
     return About("state store", health);
+  if (impl_->membership != nullptr) {
+    if (absl::Status health = impl_->membership->health(); !health.ok())
+      return About("replicas", health);
+  }
   for (const ProjectionRunner* runner : impl_->read_models) {
     const std::string what = absl::StrCat("read model ", runner->spec().name);
     if (absl::Status health = runner->health(); !health.ok()) return About(what, health);

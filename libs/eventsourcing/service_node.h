@@ -19,6 +19,7 @@
 #include "libs/eventlog/event_log.h"
 #include "libs/eventlog/log_engine.h"
 #include "libs/eventsourcing/command_executor.h"
+#include "libs/eventsourcing/command_forwarder.h"
 #include "libs/eventsourcing/process_runner.h"
 #include "libs/eventsourcing/projection_runner.h"
 
@@ -27,10 +28,12 @@ namespace buurtlog::eventsourcing {
 struct NodeOptions {
   std::string service;                                      // "visits"
   std::string data_folder;                                  // the parent of all services' folders
-  std::string owner;                                        // for epoch records: an address
+  std::string owner;                                        // see SetOwner
   std::string command_hash_key;                             // 32 bytes
   eventlog::LogEngine* engine = &eventlog::SqliteEngine();  // outlives the node
-  ExecutorOptions executor;  // owner and command_hash_key are filled in from above
+  // How commands come to other replicas, where the engine's logs are shared; outlives the node.
+  CommandForwarder* forwarder = nullptr;
+  ExecutorOptions executor;  // owner, command_hash_key and shared are filled in
 };
 
 // The seams, shared by all nodes of a process. All outlive the nodes.
@@ -68,8 +71,17 @@ class ServiceNode {
   absl::StatusOr<ProcessRunner*> AddProcess(std::unique_ptr<Process> process,
                                             const std::vector<LogSource>& sources);
 
-  // Starts executor, read models and processes; waits until the executor is ready. Blocks.
+  // Before Start: how this process names itself in epoch records, the address at which other
+  // replicas reach it.
+  void SetOwner(std::string owner);
+  // Starts executor, read models and processes; waits until the executor is ready, and joins the
+  // replicas of the service where there may be several. Blocks.
   absl::Status Start();
+  // Leaves the replicas of the service, so that others take its partitions over; commands go on
+  // being taken, and are handed to those.
+  void Leave();
+  // Whether others have all partitions that were this one's, or there were no others.
+  bool handed_over() const;
   // Ends read models and processes: they follow the logs of other nodes too, so all nodes of a
   // process are stopped before the first is destroyed. Their pointers are gone afterwards. Commands
   // still work.

@@ -13,8 +13,7 @@ void DropLogLine(const rd_kafka_t*, int, const char*, const char*) {}
 }  // namespace
 
 absl::StatusOr<Client> NewClient(rd_kafka_type_t type, const Properties& properties,
-                                 void (*delivery)(rd_kafka_t*, const rd_kafka_message_t*, void*),
-                                 void* opaque) {
+                                 const ClientCallbacks& callbacks) {
   const Owned<rd_kafka_conf_t, rd_kafka_conf_destroy> conf(rd_kafka_conf_new());
   std::array<char, kErrorBytes> error{};
   Properties all = properties;
@@ -34,8 +33,11 @@ absl::StatusOr<Client> NewClient(rd_kafka_type_t type, const Properties& propert
     }
   }
   rd_kafka_conf_set_log_cb(conf.get(), &DropLogLine);
-  rd_kafka_conf_set_opaque(conf.get(), opaque);
-  if (delivery != nullptr) rd_kafka_conf_set_dr_msg_cb(conf.get(), delivery);
+  rd_kafka_conf_set_opaque(conf.get(), callbacks.opaque);
+  if (callbacks.delivery != nullptr) rd_kafka_conf_set_dr_msg_cb(conf.get(), callbacks.delivery);
+  if (callbacks.rebalance != nullptr) {
+    rd_kafka_conf_set_rebalance_cb(conf.get(), callbacks.rebalance);
+  }
   rd_kafka_conf_t* taken = rd_kafka_conf_dup(conf.get());
   Client client(rd_kafka_new(type, taken, error.data(), error.size()));
   if (client == nullptr) {

@@ -43,14 +43,19 @@ using TopicHandle = Owned<rd_kafka_topic_t, rd_kafka_topic_destroy>;
 using Queue = Owned<rd_kafka_queue_t, rd_kafka_queue_destroy>;
 using Message = Owned<rd_kafka_message_t, rd_kafka_message_destroy>;
 
+// As librdkafka has them; all are called with `opaque`.
+struct ClientCallbacks {
+  void (*delivery)(rd_kafka_t*, const rd_kafka_message_t*, void*) = nullptr;  // of producers
+  void (*rebalance)(rd_kafka_t*, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t*,
+                    void*) = nullptr;  // of members of a group
+  void* opaque = nullptr;
+};
+
 // A client with these properties, later ones win, and with what every client has: it sends at once
-// and comes back soon. `delivery` is for producers. librdkafka's own log
-// lines are dropped: what it meets comes back with the calls that it concerns. INVALID_ARGUMENT
-// naming the property that librdkafka does not take.
+// and comes back soon. librdkafka's own log lines are dropped: what it meets comes back with the
+// calls that it concerns. INVALID_ARGUMENT naming the property that librdkafka does not take.
 absl::StatusOr<Client> NewClient(rd_kafka_type_t type, const Properties& properties,
-                                 void (*delivery)(rd_kafka_t*, const rd_kafka_message_t*,
-                                                  void*) = nullptr,
-                                 void* opaque = nullptr);
+                                 const ClientCallbacks& callbacks = {});
 
 // INVALID_ARGUMENT: refused for ever; PERMISSION_DENIED: not allowed; NOT_FOUND: no such topic;
 // UNAVAILABLE: everything else, where the outcome is open.

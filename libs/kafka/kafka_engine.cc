@@ -12,6 +12,7 @@
 #include "libs/base/refusal.h"
 #include "libs/base/status_macros.h"
 #include "libs/eventlog/kafka_event_log.h"
+#include "libs/kafka/replica_group.h"
 
 namespace buurtlog::kafka {
 namespace {
@@ -19,7 +20,11 @@ namespace {
 constexpr absl::string_view kKafkaPrefix = "kafka:";
 
 // What the log's guarantees stand on is not for a file to change.
-constexpr std::array<absl::string_view, 10> kOurs = {"acks",
+constexpr std::array<absl::string_view, 14> kOurs = {"acks",
+                                                     "client.id",
+                                                     "group.id",
+                                                     "session.timeout.ms",
+                                                     "heartbeat.interval.ms",
                                                      "enable.idempotence",
                                                      "transactional.id",
                                                      "message.timeout.ms",
@@ -79,7 +84,19 @@ class KafkaEngine final : public eventlog::LogEngine {
     return Opened{std::move(log), std::move(discarded)};
   }
 
-  bool reaches_others() const override { return true; }
+  bool shared() const override { return true; }
+
+  absl::StatusOr<std::unique_ptr<eventlog::Membership>> Join(
+      const std::string& service, const std::string& member,
+      absl::AnyInvocable<void(const std::vector<eventlog::Partition>&)> assigned,
+      Scheduler& scheduler) override {
+    TopicOptions topic_options = options_;
+    topic_options.service = service;
+    Properties properties = options_.properties;
+    properties.emplace_back("bootstrap.servers", options_.brokers);
+    return ReplicaGroup::Join(properties, TopicName(topic_options), member, std::move(assigned),
+                              scheduler);
+  }
 
  private:
   const TopicOptions options_;

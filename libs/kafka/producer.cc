@@ -43,7 +43,7 @@ class Producer::Impl {
 
   absl::Status Start(const Properties& properties, const std::string& topic) {
     ABSL_ASSIGN_OR_RETURN(client_, NewClient(RD_KAFKA_PRODUCER, ProducerProperties(properties),
-                                             &Impl::OnDelivered, this));
+                                             {.delivery = &Impl::OnDelivered, .opaque = this}));
     topic_.reset(rd_kafka_topic_new(client_.get(), topic.c_str(), nullptr));
     if (topic_ == nullptr) return StatusOf(rd_kafka_last_error(), "naming the topic");
     queue_->Post([this] { Poll(); });

@@ -25,6 +25,7 @@
 #include "libs/rpc/logging.h"
 #include "libs/rpc/operations_service.h"
 #include "libs/rpc/remote_log.h"
+#include "libs/rpc/replicas.h"
 #include "libs/rpc/service_host.h"
 #include "libs/rpc/sign_in.h"
 
@@ -33,6 +34,9 @@ namespace {
 
 // How often it is asked whether a log that is followed has been made.
 constexpr absl::Duration kFollowedServicePause = absl::Milliseconds(200);
+// For how long a process that ends waits for other replicas to take its partitions.
+constexpr absl::Duration kHandOverMax = absl::Seconds(3);
+constexpr absl::Duration kHandOverPause = absl::Milliseconds(5);
 constexpr absl::Duration kReadinessPeriod = absl::Milliseconds(200);
 
 using Nodes = std::vector<std::unique_ptr<eventsourcing::ServiceNode>>;
@@ -131,8 +135,15 @@ class RunningProcess {
       kept_.push_back(std::move(wired->kept));
       services.push_back(std::move(wired->service));
     }
-    for (const auto& node : nodes_) ABSL_RETURN_IF_ERROR(node->Start());
+    // First, so that the address by which other replicas will know this one is a real one.
     ABSL_RETURN_IF_ERROR(StartHost(std::move(services)));
+    const std::string owner = main_.advertised_address.empty()
+                                  ? WithPort(main_.address, host_->port())
+                                  : main_.advertised_address;
+    for (const auto& node : nodes_) {
+      node->SetOwner(owner);
+      ABSL_RETURN_IF_ERROR(node->Start());
+    }
     readiness_ = std::make_unique<ReadinessWatch>(
         nodes_, *host_, *scheduler_, [this, serving = std::move(serving)]() mutable {
           if (serving)
@@ -145,12 +156,24 @@ class RunningProcess {
 
   void Stop() {
     readiness_.reset();
+    host_->SetReady(false);
+    HandOver();
     host_->Drain();
     StopNodes();
     LogInfo("stopped");
   }
 
  private:
+  // Callers go on to be answered while other replicas take the partitions over.
+  void HandOver() {
+    for (const auto& node : nodes_) node->Leave();
+    const absl::Time until = absl::Now() + kHandOverMax;
+    const auto handed_over = [](const auto& node) { return node->handed_over(); };
+    while (!std::all_of(nodes_.begin(), nodes_.end(), handed_over) && absl::Now() < until) {
+      absl::SleepFor(kHandOverPause);
+    }
+  }
+
   // All of them before the first goes: followers read the logs of other nodes.
   void StopNodes() {
     for (const auto& node : nodes_) node->Stop();
@@ -166,8 +189,10 @@ class RunningProcess {
     eventsourcing::NodeOptions options;
     options.service = served.service;
     options.data_folder = main_.data_folder;
-    options.owner = main_.address;
     options.engine = engine_;
+    forwarders_.push_back(
+        std::make_unique<ReplicaForwarder>(served.service, [this] { return ServiceToken(); }));
+    options.forwarder = forwarders_.back().get();
     ABSL_ASSIGN_OR_RETURN(options.command_hash_key, eventsourcing::LoadOrMakeCommandHashKey(
                                                         main_.shared_folder, main_.data_folder,
                                                         SystemFiles(), SystemRandom()));
@@ -199,7 +224,7 @@ class RunningProcess {
       } else {
         ABSL_ASSIGN_OR_RETURN(
             std::unique_ptr<eventlog::LogReader> log,
-            engine_->reaches_others() ? OpenFollowed(served.service, followed) : Connect(followed));
+            engine_->shared() ? OpenFollowed(served.service, followed) : Connect(followed));
         auto codec = std::make_unique<eventsourcing::EventCodec>(followed.service);
         followed.register_events(*codec);
         followed_logs_.push_back(std::move(log));
@@ -250,6 +275,7 @@ class RunningProcess {
       nodes.push_back(node.get());
     }
     services.push_back(MakeLogService(logs, *scheduler_));
+    services.push_back(MakeReplicaService(nodes));
     services.push_back(MakeOperationsService(std::move(nodes)));
     ABSL_ASSIGN_OR_RETURN(std::vector<identity::Person> people, PeopleWhoMaySignIn());
     services.push_back(MakeSignInService(*issuer_, std::move(people)));
@@ -280,6 +306,7 @@ class RunningProcess {
   std::unique_ptr<identity::DevIssuer> issuer_;
   std::vector<std::unique_ptr<eventlog::LogReader>> followed_logs_;
   std::vector<std::unique_ptr<eventsourcing::EventCodec>> followed_codecs_;
+  std::vector<std::unique_ptr<ReplicaForwarder>> forwarders_;
   Nodes nodes_;
   std::vector<std::shared_ptr<void>> kept_;
   std::unique_ptr<ServiceHost> host_;

@@ -54,6 +54,8 @@ struct ServiceMain {
   // Gives the engine of the logs; null: SQLite, in the data folder.
   absl::AnyInvocable<absl::StatusOr<std::shared_ptr<eventlog::LogEngine>>()> open_engine;
   std::string address;
+  // Where other replicas of the services reach this process; empty: `address`.
+  std::string advertised_address;
   std::string metrics_address;  // empty: none
   bool insecure_dev = false;
   bool verbose = false;

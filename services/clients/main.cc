@@ -15,6 +15,8 @@ ABSL_FLAG(std::string, shared, "",
           "Folder of keys/ and people.json, the same for all replicas; empty: the data folder.");
 ABSL_FLAG(std::string, address, "127.0.0.1:7411",
           "Host and port for gRPC; port 0 takes a free one.");
+ABSL_FLAG(std::string, advertised_address, "",
+          "Host and port at which other replicas reach this one; empty: the address.");
 ABSL_FLAG(std::string, metrics_address, "", "Host and port for /metrics; empty for none.");
 ABSL_FLAG(std::string, teams_address, "127.0.0.1:7410", "Host and port of the teams service.");
 ABSL_FLAG(bool, insecure_dev, false, "Built-in issuer of tokens, for trying out on loopback only.");
@@ -31,6 +33,7 @@ int main(int argc, char** argv) {
   main.shared_folder = absl::GetFlag(FLAGS_shared);
   main.open_engine = buurtlog::kafka::LogEngineOfFlags;
   main.address = absl::GetFlag(FLAGS_address);
+  main.advertised_address = absl::GetFlag(FLAGS_advertised_address);
   main.metrics_address = absl::GetFlag(FLAGS_metrics_address);
   main.insecure_dev = absl::GetFlag(FLAGS_insecure_dev);
   main.verbose = absl::GetFlag(FLAGS_verbose);

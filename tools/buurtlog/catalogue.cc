@@ -63,12 +63,12 @@ absl::StatusOr<OpenLogs> OpenLogsOf(const std::string& data_folder, Scheduler& s
   ABSL_ASSIGN_OR_RETURN(const std::shared_ptr<eventlog::LogEngine> engine,
                         kafka::NewLogEngine(words, SystemFiles()));
   std::string scratch;
-  if (engine->reaches_others()) {
+  if (engine->shared()) {
     ABSL_ASSIGN_OR_RETURN(logs.scratch, NewScratch(scratch));
   }
   for (const CatalogueEntry& entry : Catalogue()) {
     absl::StatusOr<std::unique_ptr<eventlog::LogReader>> reader;
-    if (engine->reaches_others()) {
+    if (engine->shared()) {
       const std::string folder = absl::StrCat(scratch, "/", entry.service);
       ABSL_RETURN_IF_ERROR(SystemFiles().MakeFolder(folder));
       auto opened = engine->Open(entry.service, folder, /*may_make=*/false,

@@ -16,6 +16,8 @@ namespace buurtlog::command {
 namespace {
 
 struct ServeWords {
+  std::string shared_folder;
+  std::string advertised_address;
   std::string metrics_address;
   bool insecure_dev = false;
   bool verbose = false;
@@ -27,6 +29,8 @@ absl::Status Serve(CommandLine& line, const Output& output, const ServeWords& wo
   main.data_folder = line.data_folder;
   main.open_engine = [&line] { return kafka::NewLogEngine(line.log, SystemFiles()); };
   main.address = line.session.address.empty() ? kAddressDefault : line.session.address;
+  main.shared_folder = words.shared_folder;
+  main.advertised_address = words.advertised_address;
   main.metrics_address = words.metrics_address;
   main.insecure_dev = words.insecure_dev;
   main.verbose = words.verbose;
@@ -64,6 +68,12 @@ void AddServeCommand(CLI::App& app, CommandLine& line) {
   serve->add_flag(
       "--insecure-dev,--insecure_dev", words->insecure_dev,
       "Sign-in without a password, for invented people on this machine only (loopback)");
+  serve->add_option("--shared", words->shared_folder,
+                    "Folder of keys/ and people.json, the same for all replicas; default: the data "
+                    "folder");
+  serve->add_option("--advertised_address,--advertised-address", words->advertised_address,
+                    "Host and port at which other replicas reach this process; default: the "
+                    "address");
   serve->add_option("--metrics_address,--metrics-address", words->metrics_address,
                     "Host and port for Prometheus metrics; default: none");
   serve->add_flag("--verbose", words->verbose, "Log every call");
