@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "libs/base/refusal.h"
 #include "libs/eventlog/bytes.h"
+#include "libs/eventlog/identity_file.h"
 
 namespace buurtlog::eventlog {
 namespace {
@@ -25,14 +26,17 @@ std::string MessageKey(const LogIdentity& identity, uint64_t send) {
 }
 
 absl::StatusOr<uint64_t> SendOf(const LogIdentity& identity, const TopicMessage& message) {
-  const std::string log_id = identity.log_id.ToBytes();
-  if (message.key.size() != kMessageKeyBytes || message.key.substr(0, kLogIdBytes) != log_id) {
-    return WithReason(
-        absl::FailedPreconditionError(absl::StrCat(
-            PlaceOf(message), ": a message of another log, or of something that is no log")),
-        "FOREIGN_ENTRY");
-  }
-  return Load<uint64_t>(message.key.data() + kLogIdBytes);
+  const bool formed = message.key.size() == kMessageKeyBytes;
+  const uint64_t send = formed ? Load<uint64_t>(message.key.data() + kLogIdBytes) : 0;
+  if (formed && message.key.substr(0, kLogIdBytes) == identity.log_id.ToBytes()) return send;
+  // Several may make the topic at once; the identity that stands first is the log's.
+  const bool is_late_identity = formed && send == kIdentitySend &&
+                                DecodeIdentity(message.value, PlaceOf(message)).ok();
+  if (is_late_identity) return send;
+  return WithReason(
+      absl::FailedPreconditionError(absl::StrCat(
+          PlaceOf(message), ": a message of another log, or of something that is no log")),
+      "FOREIGN_ENTRY");
 }
 
 std::vector<std::string> PackMessages(std::vector<std::string> entries) {

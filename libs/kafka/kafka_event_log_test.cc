@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/blocking_counter.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "libs/base/check.h"
@@ -151,6 +152,36 @@ TEST_F(KafkaEventLogTest, AReplicaGoesOnWhereItsCopyEndsAndMakesADamagedOneAnew)
   EXPECT_NE(log->discarded(), "");
   EXPECT_EQ(log->Head(1)->epoch, 1u);
   EXPECT_EQ(log->Head(1)->next, 102u);
+}
+
+// Each with an identity of its own in hand, as processes that start at once have.
+TEST_F(KafkaEventLogTest, ReplicasThatMakeTheTopicAtOnceHaveOneLog) {
+  constexpr size_t kReplicas = 4;
+  std::vector<std::unique_ptr<TaskQueue>> queues;
+  std::vector<absl::StatusOr<std::unique_ptr<Topic>>> topics(kReplicas);
+  absl::BlockingCounter opened(kReplicas);
+  for (size_t i = 0; i < kReplicas; ++i) {
+    queues.push_back(scheduler_->NewQueue("replica", QueueKind::kBlocking));
+    queues.back()->Post([&, i] {
+      LogIdentity identity = NewLogIdentity("visits", SystemClock(), SystemRandom());
+      identity.partitions = 2;
+      topics[i] = kafka::OpenTopic(topic_, identity, *scheduler_);
+      opened.DecrementCount();
+    });
+  }
+  opened.Wait();
+  ASSERT_TRUE(topics[0].ok()) << topics[0].status();
+  const LogIdentity first = (*topics[0])->identity();
+  for (size_t i = 0; i < kReplicas; ++i) {
+    ASSERT_TRUE(topics[i].ok()) << topics[i].status();
+    EXPECT_EQ((*topics[i])->identity(), first);
+    KafkaLogOptions options;
+    options.folder = Folder(absl::StrCat("replica", i));
+    const auto log =
+        KafkaEventLog::Open(*std::move(topics[i]), options, SystemFiles(), *scheduler_);
+    ASSERT_TRUE(log.ok()) << log.status();
+    EXPECT_TRUE((*log)->health().ok());
+  }
 }
 
 TEST_F(KafkaEventLogTest, AFolderOfAnotherTopicIsRefused) {

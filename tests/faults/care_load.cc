@@ -30,6 +30,7 @@ struct CareLoad::CallerState {
   const size_t number;
   WishMaker maker;
   WishPtr under_way;  // guarded by the load's mutex
+  absl::Time begun = absl::InfinitePast();
   // Of the processes that the sessions below lead to.
   uint64_t generation = 0;
   std::map<std::string, command::Session> sessions;
@@ -37,13 +38,13 @@ struct CareLoad::CallerState {
   TaskQueue* tasks = nullptr;  // *queue, for tasks that run while it is let go
 };
 
-CareLoad::CareLoad(const SystemProcesses& system, uint64_t seed, size_t callers,
+CareLoad::CareLoad(const CareTarget& system, uint64_t seed, size_t callers,
                    size_t report_characters_max)
     : system_(system), scheduler_(NewThreadPoolScheduler(1)) {
   const Uuid team_id = NewUuid(SystemClock().Now(), SystemRandom());
   std::vector<std::string> names;
   for (size_t i = 0; i < callers; ++i) names.push_back(absl::StrCat("Nurse ", i));
-  const auto people = end_to_end::WritePeople(system.data_folder(), names, team_id);
+  const auto people = end_to_end::WritePeople(system.people_folder(), names, team_id);
   team_.report_characters_max = report_characters_max;
   team_.team_id = team_id.ToString();
   team_.organisation_id = people.front().organisation_id.ToString();
@@ -69,18 +70,19 @@ absl::Status CareLoad::Begin() {
     if (!who.ok()) return who.status();
     tokens_.push_back(who->token);
   }
+  const absl::Time begun = absl::Now();
   const WishPtr form = callers_.front()->maker.FormTheTeam();
   absl::StatusOr<Answer> formed = Send(*callers_.front(), *form);
   if (!formed.ok()) return formed.status();
   for (auto& caller : callers_) caller->maker.Learn(*form, *formed);
-  Remember(*callers_.front(), form, *std::move(formed));
+  Remember(*callers_.front(), form, *std::move(formed), begun);
   for (auto& caller : callers_) {
     const WishPtr take_in = caller->maker.TakeIn();
     absl::StatusOr<Answer> taken = Send(*caller, *take_in);
     if (!taken.ok()) return taken.status();
     if (taken->refused) return absl::InternalError(taken->text);
     caller->maker.Learn(*take_in, *taken);
-    Remember(*caller, take_in, *std::move(taken));
+    Remember(*caller, take_in, *std::move(taken), begun);
     caller->tasks->Post([this, c = caller.get()] { Work(*c); });
   }
   return absl::OkStatus();
@@ -123,12 +125,13 @@ void CareLoad::Work(CallerState& caller) {
 }
 
 bool CareLoad::SendUntilAnswered(CallerState& caller, const WishPtr& wish) {
+  if (caller.begun == absl::InfinitePast()) caller.begun = absl::Now();
   while (true) {
     const uint64_t generation = generation_;
     absl::StatusOr<Answer> answer = Send(caller, *wish);
     if (answer.ok()) {
       caller.maker.Learn(*wish, *answer);
-      Remember(caller, wish, *std::move(answer));
+      Remember(caller, wish, *std::move(answer), std::exchange(caller.begun, absl::InfinitePast()));
       return true;
     }
     if (!IsWorthAnotherTry(answer.status())) {
@@ -165,11 +168,11 @@ absl::StatusOr<Answer> CareLoad::Send(CallerState& caller, const Wish& wish) {
   return wish.send(session->second);
 }
 
-void CareLoad::Remember(CallerState& caller, const WishPtr& wish, Answer answer) {
+void CareLoad::Remember(CallerState& caller, const WishPtr& wish, Answer answer, absl::Time begun) {
   ++answered_;
   if (answer.refused) ++refused_;
   absl::MutexLock lock(&mutex_);
-  done_.push_back({wish, caller.number, std::move(answer)});
+  done_.push_back({wish, caller.number, std::move(answer), begun, absl::Now()});
 }
 
 void CareLoad::Repeat(std::vector<Done> done, absl::Duration at_most) {
@@ -210,6 +213,7 @@ absl::Status CareLoad::OneMore(absl::Duration at_most) {
   CallerState& caller = *callers_.front();
   caller.tasks->Post([&] {
     const WishPtr wish = caller.maker.Visit();
+    const absl::Time begun = absl::Now();
     absl::StatusOr<Answer> answer = Send(caller, *wish);
     while (!answer.ok() && IsWorthAnotherTry(answer.status()) && absl::Now() < give_up) {
       Breathe(generation_);
@@ -217,7 +221,7 @@ absl::Status CareLoad::OneMore(absl::Duration at_most) {
     }
     status = answer.status();
     if (answer.ok() && answer->refused) status = absl::InternalError(answer->text);
-    if (answer.ok()) Remember(caller, wish, *std::move(answer));
+    if (answer.ok()) Remember(caller, wish, *std::move(answer), begun);
     left.DecrementCount();
   });
   left.Wait();

@@ -10,8 +10,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "libs/base/scheduler.h"
-#include "tests/faults/system_processes.h"
 #include "tests/faults/wishes.h"
 
 namespace buurtlog::faults {
@@ -20,13 +20,25 @@ struct Done {
   WishPtr wish;
   size_t caller = 0;
   Answer answer;
+  absl::Time begun;  // sent for the first time
+  absl::Time ended;  // answered
+};
+
+// What the nurses call.
+class CareTarget {
+ public:
+  virtual ~CareTarget() = default;
+  // Where it reads who may sign in.
+  virtual const std::string& people_folder() const = 0;
+  // Where a service is to be called; the same over all starts. Thread-safe.
+  virtual std::string AddressOf(const std::string& service) const = 0;
 };
 
 // Thread-safe, but for its making.
 class CareLoad {
  public:
   // Writes the people, so before the system starts.
-  CareLoad(const SystemProcesses& system, uint64_t seed, size_t callers,
+  CareLoad(const CareTarget& system, uint64_t seed, size_t callers,
            size_t report_characters_max = 300);
   ~CareLoad();
 
@@ -67,13 +79,13 @@ class CareLoad {
   // False when the load was paused before there was an answer.
   bool SendUntilAnswered(CallerState& caller, const WishPtr& wish);
   absl::StatusOr<Answer> Send(CallerState& caller, const Wish& wish);
-  void Remember(CallerState& caller, const WishPtr& wish, Answer answer);
+  void Remember(CallerState& caller, const WishPtr& wish, Answer answer, absl::Time begun);
   void RepeatOne(CallerState& caller, const Done& done, absl::Time give_up);
   // Waits a moment before another try; ends at once when there are other processes.
   void Breathe(uint64_t generation);
   void Violation(std::string sentence);
 
-  const SystemProcesses& system_;
+  const CareTarget& system_;
   WishMaker::Team team_;
   std::vector<std::string> tokens_;
 

@@ -21,7 +21,7 @@ std::string KeyText(const log::v1::Record& record) {
 absl::Status LogAudit::ReadOn() {
   const std::unique_ptr<Scheduler> scheduler = NewThreadPoolScheduler(1);
   ABSL_ASSIGN_OR_RETURN(const command::OpenLogs logs,
-                        command::OpenLogsOf(data_folder_, *scheduler));
+                        command::OpenLogsOf(data_folder_, *scheduler, words_));
   for (const auto& reader : logs.readers) {
     const eventlog::LogIdentity& identity = reader->identity();
     std::vector<eventlog::FoldState>& places = places_[identity.service];
@@ -68,6 +68,31 @@ std::vector<std::string> LogAudit::Compare(const std::vector<Done>& done) {
                                        found->second.partition != one.answer.position.partition() ||
                                        found->second.sequence != one.answer.position.sequence())) {
       violations.push_back(absl::StrCat(name, " is not at the place that its receipt names"));
+    }
+  }
+  for (std::string& sentence : OutOfOrder(done)) violations.push_back(std::move(sentence));
+  return violations;
+}
+
+// A log is one order of what happened: whatever was answered before something else was asked stands
+// before that.
+std::vector<std::string> LogAudit::OutOfOrder(const std::vector<Done>& done) const {
+  std::map<std::pair<std::string, uint32_t>, std::map<uint64_t, const Done*>> partitions;
+  for (const Done& one : done) {
+    const Place* const place = PlaceOf(one.wish->key);
+    if (place != nullptr) partitions[{place->service, place->partition}][place->sequence] = &one;
+  }
+  std::vector<std::string> violations;
+  for (const auto& [name, by_sequence] : partitions) {
+    const Done* last_begun = nullptr;
+    for (const auto& [sequence, one] : by_sequence) {
+      if (last_begun != nullptr && one->ended < last_begun->begun) {
+        violations.push_back(
+            absl::StrCat(one->wish->what, " ", one->wish->key, " was answered before ",
+                         last_begun->wish->what, " ", last_begun->wish->key,
+                         " was asked, and stands behind it in ", name.first, "/", name.second));
+      }
+      if (last_begun == nullptr || one->begun > last_begun->begun) last_begun = one;
     }
   }
   return violations;

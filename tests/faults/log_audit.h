@@ -10,6 +10,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "libs/eventlog/fold.h"
+#include "libs/kafka/kafka_engine.h"
 #include "tests/faults/care_load.h"
 
 namespace buurtlog::faults {
@@ -17,12 +18,15 @@ namespace buurtlog::faults {
 // Not thread-safe.
 class LogAudit {
  public:
-  explicit LogAudit(std::string data_folder) : data_folder_(std::move(data_folder)) {}
+  // `words`: where the logs are; in the data folder unless it says Kafka.
+  explicit LogAudit(std::string data_folder, kafka::LogWords words = {})
+      : data_folder_(std::move(data_folder)), words_(std::move(words)) {}
 
   // Reads on. DATA_LOSS when what was read before is not there any more, or does not follow.
   absl::Status ReadOn();
-  // What must not be, a sentence each: a key that stands in a log twice, or an answer whose record
-  // is not at its place. `done` was answered before ReadOn was called.
+  // What must not be, a sentence each: a key that stands in a log twice, an answer whose record
+  // is not at its place, or one that stands before another that was answered before it was asked.
+  // `done` was answered before ReadOn was called.
   std::vector<std::string> Compare(const std::vector<Done>& done);
 
   struct Place {
@@ -38,11 +42,14 @@ class LogAudit {
 
  private:
   const std::string data_folder_;
+  const kafka::LogWords words_;
   std::map<std::string, std::vector<eventlog::FoldState>> places_;
   absl::flat_hash_map<std::string, Place> by_key_;  // of the log, as text
   std::vector<std::string> twice_;
   size_t records_ = 0;
   size_t compared_ = 0;  // of `done`
+
+  std::vector<std::string> OutOfOrder(const std::vector<Done>& done) const;
 };
 
 }  // namespace buurtlog::faults

@@ -62,7 +62,7 @@ int SystemProcesses::Wait(size_t process) {
   return exit_code;
 }
 
-const std::string& SystemProcesses::AddressOf(const std::string& service) const {
+std::string SystemProcesses::AddressOf(const std::string& service) const {
   if (shape_ == Shape::kServe) return addresses_[0];
   for (size_t i = 0; i < kServices.size(); ++i) {
     if (service == kServices[i]) return addresses_[i];

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "tests/end_to_end/child_process.h"
+#include "tests/faults/care_load.h"
 #include "tests/faults/disk_faults.h"
 
 namespace buurtlog::faults {
@@ -19,7 +20,7 @@ enum class Shape {
 };
 
 // Not thread-safe, but for AddressOf.
-class SystemProcesses {
+class SystemProcesses final : public CareTarget {
  public:
   static constexpr std::array<const char*, 3> kServices = {"teams", "clients", "visits"};
 
@@ -41,8 +42,8 @@ class SystemProcesses {
   int Wait(size_t process);
   bool running(size_t process) const { return processes_[process].has_value(); }
 
-  // Where a service is to be called; the same over all starts.
-  const std::string& AddressOf(const std::string& service) const;
+  std::string AddressOf(const std::string& service) const override;
+  const std::string& people_folder() const override { return data_folder_; }
   DiskFaults& faults() { return faults_; }
   const std::string& data_folder() const { return data_folder_; }
   // What all processes have written to standard error since the last call.

@@ -14,6 +14,7 @@
 #include "libs/base/clock.h"
 #include "libs/base/files.h"
 #include "libs/base/status_macros.h"
+#include "libs/rpc/service_config.h"
 
 namespace buurtlog::command {
 namespace {
@@ -79,6 +80,7 @@ Session Session::At(const std::string& address, const std::string& token, absl::
   // Its own connection: one shared with an earlier session could still be waiting to try again, and
   // fail at once.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetServiceConfigJSON(rpc::kServiceConfig);
   session.channel_ =
       grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
   return session;
