@@ -30,8 +30,8 @@ absl::StatusOr<uint64_t> SendOf(const LogIdentity& identity, const TopicMessage&
   const uint64_t send = formed ? Load<uint64_t>(message.key.data() + kLogIdBytes) : 0;
   if (formed && message.key.substr(0, kLogIdBytes) == identity.log_id.ToBytes()) return send;
   // Several may make the topic at once; the identity that stands first is the log's.
-  const bool is_late_identity = formed && send == kIdentitySend &&
-                                DecodeIdentity(message.value, PlaceOf(message)).ok();
+  const bool is_late_identity =
+      formed && send == kIdentitySend && DecodeIdentity(message.value, PlaceOf(message)).ok();
   if (is_late_identity) return send;
   return WithReason(
       absl::FailedPreconditionError(absl::StrCat(

@@ -19,8 +19,6 @@ constexpr absl::Duration kAnswerMax = absl::Seconds(60);
 // Asked again at each look, besides all that was answered since the one before.
 constexpr size_t kOlderRepeatsMax = 50;
 constexpr size_t kOpenFaultsMax = 2;
-// After a fault that stands alone, until the next.
-constexpr absl::Duration kRest = absl::Seconds(4);
 // Ahead by less than what makes other owners wait, or behind by more than an owner may be.
 constexpr absl::Duration kClockAheadMax = absl::Seconds(4);
 constexpr absl::Duration kClockBehindMax = absl::Seconds(20);
@@ -93,7 +91,7 @@ ChaosResult ChaosRun::Run() {
   if (const absl::Status begun = Begin(); !begun.ok()) Violation(begun.ToString());
   load_.Resume();
   while (result_.faults < options_.faults && result_.violations.empty()) {
-    absl::SleepFor(options_.one_at_a_time ? kRest : UpTo(options_.pause_max));
+    absl::SleepFor(options_.one_at_a_time ? options_.rest : UpTo(options_.pause_max));
     HealThoseThatAreOver();
     const ChaosKind kind = Draw();
     const absl::Time begun = absl::Now();
@@ -139,7 +137,9 @@ bool ChaosRun::Inject(ChaosKind kind) {
     open_.push_back({kind, SIZE_MAX, broker, absl::Now() + lasts});
     return true;
   }
-  const size_t replica = Below(region_.count());
+  const size_t replica = options_.one_at_a_time
+                             ? static_cast<size_t>(result_.faults) % region_.count()
+                             : Below(region_.count());
   return Well(replica) && InjectInReplica(kind, replica, lasts);
 }
 
@@ -217,12 +217,12 @@ void ChaosRun::HealAll() {
 
 // Until whatever a nurse waited for while this happened was answered.
 void ChaosRun::MeasureWait(ChaosKind kind, absl::Time begun) {
-  absl::SleepFor(options_.fault_max + kRest);
+  absl::SleepFor(options_.fault_max + options_.rest);
   HealAll();
-  absl::SleepFor(kRest);
+  absl::SleepFor(options_.rest);
   absl::Duration longest;
   for (const Done& done : load_.done()) {
-    if (done.ended < begun || done.begun > begun + kRest) continue;
+    if (done.ended < begun || done.begun > begun + options_.rest) continue;
     longest = std::max(longest, done.ended - std::max(begun, done.begun));
   }
   result_.waited[NameOf(kind)].push_back(longest);

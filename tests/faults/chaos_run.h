@@ -46,7 +46,10 @@ struct ChaosOptions {
   // Of the pause before a fault, and of a fault that lasts.
   absl::Duration pause_max = absl::Milliseconds(800);
   absl::Duration fault_max = absl::Seconds(4);
-  bool one_at_a_time = false;  // and whole in between: for the times of takeovers
+  // One at a time, and of one replica after the other, and whole for so long in between: for the
+  // times of takeovers.
+  bool one_at_a_time = false;
+  absl::Duration rest = absl::Seconds(4);
   std::string folder;
   std::function<void(const std::string&)> tell = [](const std::string&) {};
 };
