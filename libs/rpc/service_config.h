@@ -1,4 +1,4 @@
-// How a caller of the services should try again (gRPC's service config, docs/operating.md). Every
+// How a caller of the services should try again (gRPC's service config, docs/operations.md). Every
 // command has an idempotency key and every query only reads, so a call that came back UNAVAILABLE
 // may be sent again as it is; with the addresses of several replicas it then goes to another one.
 #pragma once

@@ -100,6 +100,13 @@ void CareLoad::Pause() {
   mutex_.Await(absl::Condition(&nobody));
 }
 
+void CareLoad::WorkFor(absl::Duration time) {
+  absl::MutexLock lock(&mutex_);
+  const auto wrong = [this]()
+                         ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !violations_.empty(); };
+  mutex_.AwaitWithTimeout(absl::Condition(&wrong), time);
+}
+
 // One wish a task, so that repeats find their turn.
 void CareLoad::Work(CallerState& caller) {
   WishPtr wish;

@@ -48,6 +48,8 @@ class CareLoad {
   // The callers work until Pause, which waits until none of them is calling.
   void Resume();
   void Pause();
+  // Lets the callers go on for so long; back at once when something was wrong.
+  void WorkFor(absl::Duration time);
   // The processes are others now: nobody waits on an old connection.
   void Reconnect() { ++generation_; }
 

@@ -91,7 +91,7 @@ ChaosResult ChaosRun::Run() {
   if (const absl::Status begun = Begin(); !begun.ok()) Violation(begun.ToString());
   load_.Resume();
   while (result_.faults < options_.faults && result_.violations.empty()) {
-    absl::SleepFor(options_.one_at_a_time ? options_.rest : UpTo(options_.pause_max));
+    load_.WorkFor(options_.one_at_a_time ? options_.rest : UpTo(options_.pause_max));
     HealThoseThatAreOver();
     const ChaosKind kind = Draw();
     const absl::Time begun = absl::Now();
@@ -217,9 +217,9 @@ void ChaosRun::HealAll() {
 
 // Until whatever a nurse waited for while this happened was answered.
 void ChaosRun::MeasureWait(ChaosKind kind, absl::Time begun) {
-  absl::SleepFor(options_.fault_max + options_.rest);
+  load_.WorkFor(options_.fault_max + options_.rest);
   HealAll();
-  absl::SleepFor(options_.rest);
+  load_.WorkFor(options_.rest);
   absl::Duration longest;
   for (const Done& done : load_.done()) {
     if (done.ended < begun || done.begun > begun + options_.rest) continue;
