@@ -26,6 +26,8 @@ int main(int argc, char** argv) {
                "Only replicas that are killed or stopped, one at a time: how long callers wait");
   app.add_option("--folder", options.folder,
                  "An empty folder for all that it keeps, which stays; else one that goes");
+  app.add_flag("--through-a-well-replica", options.through_a_well_replica,
+               "Nurses call one replica alone, and nothing happens to that one");
   CLI11_PARSE(app, argc, argv);
   if (takeovers) {
     options.kinds = {ChaosKind::kKillReplica, ChaosKind::kStopReplica, ChaosKind::kEndReplica};

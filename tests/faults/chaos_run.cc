@@ -34,6 +34,7 @@ RegionOptions RegionOf(const ChaosOptions& options, const KafkaCluster& cluster)
   RegionOptions region;
   region.folder = options.folder + "/region";
   region.replicas = options.replicas;
+  if (options.through_a_well_replica) region.called = options.replicas - 1;
   region.region = "chaos";
   region.replication = options.brokers;
   region.brokers = [&cluster](size_t replica) {
@@ -137,9 +138,9 @@ bool ChaosRun::Inject(ChaosKind kind) {
     open_.push_back({kind, SIZE_MAX, broker, absl::Now() + lasts});
     return true;
   }
-  const size_t replica = options_.one_at_a_time
-                             ? static_cast<size_t>(result_.faults) % region_.count()
-                             : Below(region_.count());
+  // The last one may be left alone.
+  const size_t replica =
+      options_.one_at_a_time ? static_cast<size_t>(result_.faults) % Hit() : Below(Hit());
   return Well(replica) && InjectInReplica(kind, replica, lasts);
 }
 

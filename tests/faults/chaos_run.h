@@ -49,6 +49,9 @@ struct ChaosOptions {
   // One at a time, and of one replica after the other, and whole for so long in between: for the
   // times of takeovers.
   bool one_at_a_time = false;
+  // Nurses call the last replica alone, which nothing happens to: how long partitions are without
+  // an owner, and not how long a caller is stuck to a replica that hangs.
+  bool through_a_well_replica = false;
   absl::Duration rest = absl::Seconds(4);
   std::string folder;
   std::function<void(const std::string&)> tell = [](const std::string&) {};
@@ -95,6 +98,8 @@ class ChaosRun {
   void MeasureWait(ChaosKind kind, absl::Time begun);
   void End();
   void Violation(const std::string& sentence);
+  // How many of the replicas something may happen to.
+  size_t Hit() const { return region_.count() - (options_.through_a_well_replica ? 1 : 0); }
   uint64_t Below(uint64_t n) { return RandomBelow(random_, n); }
   absl::Duration UpTo(absl::Duration most) {
     return absl::Microseconds(Below(static_cast<uint64_t>(absl::ToInt64Microseconds(most)) + 1));

@@ -44,7 +44,7 @@ TEST(ChaosRunTest, NothingIsLostOrDoubledWhenSendsComeLateDoubledOrNotAtAll) {
 }
 
 // OPS-04 as far as it goes without a cluster of machines: callers retry as the service config says
-// (libs/rpc/service_config.h), and no call fails while each replica is ended and started again.
+// (libs/rpc/caller_arguments.h), and no call fails while each replica is ended and started again.
 TEST(ChaosRunTest, OPS_04_ARollingRestartFailsNoCall) {
   ChaosOptions options;
   options.faults = 3;

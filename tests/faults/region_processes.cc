@@ -61,6 +61,7 @@ int RegionProcesses::Wait(size_t replica) {
 }
 
 std::string RegionProcesses::AddressOf(const std::string&) const {
+  if (options_.called.has_value()) return replicas_[*options_.called].address;
   std::string all = "ipv4:";
   for (const Replica& replica : replicas_) {
     absl::StrAppend(&all, all.size() == 5 ? "" : ",", replica.address);

@@ -22,6 +22,7 @@ struct RegionOptions {
   size_t replicas = 3;
   std::string region;  // of the topics
   int replication = 1;
+  std::optional<size_t> called;  // the one replica that callers know; none: all of them
   // The brokers as a replica is to know them, or (SIZE_MAX) as others do.
   std::function<std::string(size_t replica)> brokers;
 };

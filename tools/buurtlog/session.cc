@@ -2,7 +2,6 @@
 
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
-#include <grpcpp/support/channel_arguments.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -14,7 +13,7 @@
 #include "libs/base/clock.h"
 #include "libs/base/files.h"
 #include "libs/base/status_macros.h"
-#include "libs/rpc/service_config.h"
+#include "libs/rpc/caller_arguments.h"
 
 namespace buurtlog::command {
 namespace {
@@ -76,13 +75,8 @@ Session Session::At(const std::string& address, const std::string& token, absl::
   session.who_.address = address;
   session.who_.token = token;
   session.timeout_ = timeout;
-  grpc::ChannelArguments arguments;
-  // Its own connection: one shared with an earlier session could still be waiting to try again, and
-  // fail at once.
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetServiceConfigJSON(rpc::kServiceConfig);
-  session.channel_ =
-      grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  session.channel_ = grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(),
+                                               rpc::CallerArguments());
   return session;
 }
 
