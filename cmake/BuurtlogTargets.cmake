@@ -92,3 +92,19 @@ function(buurtlog_test name)
   endif()
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT ${timeout} ${fixture})
 endfunction()
+
+# buurtlog_test_again(NAME PREFIX prefix FIXTURE fixture LOG log [FILTER filter] [TIMEOUT seconds]): the same tests once more, by the
+# names PREFIX/suite.test, on another log (libs/kafka/testing/test_cluster.h).
+function(buurtlog_test_again name)
+  cmake_parse_arguments(ARG "" "PREFIX;FIXTURE;LOG;FILTER;TIMEOUT" "" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  math(EXPR timeout "${ARG_TIMEOUT} * ${BUURTLOG_PATIENCE}")
+  set(filter)
+  if(ARG_FILTER)
+    set(filter TEST_FILTER ${ARG_FILTER})
+  endif()
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST TEST_PREFIX ${ARG_PREFIX}/ TEST_LIST ${name}_${ARG_PREFIX} ${filter}
+    PROPERTIES TIMEOUT ${timeout} FIXTURES_REQUIRED ${ARG_FIXTURE} ENVIRONMENT BUURTLOG_TEST_LOG=${ARG_LOG})
+endfunction()

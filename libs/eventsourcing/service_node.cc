@@ -44,7 +44,7 @@ absl::StatusOr<eventlog::LogEngine::Opened> OpenOrMakeLog(eventlog::LogEngine& e
   }
   auto opened = engine.Open(service, folder, folded_from_it.empty(),
                             {parts.clock, parts.random, parts.files, parts.scheduler});
-  if (!absl::IsNotFound(opened.status())) return opened;
+  if (!absl::IsNotFound(opened.status()) || folded_from_it.empty()) return opened;
   return absl::DataLossError(absl::StrCat(opened.status().message(),
                                           " (its identity is missing), and ", folded_from_it,
                                           " was folded from one"));

@@ -97,27 +97,36 @@ auto Persist(absl::Duration patience, Ask ask) {
   return answer;
 }
 
+// Of a topic that is there: it is not known to every broker yet.
+absl::Status Passing(const absl::Status& status) {
+  return absl::IsNotFound(status) ? absl::UnavailableError(status.message()) : status;
+}
+
 absl::StatusOr<TopicShape> WaitForLeaders(rd_kafka_t* client, const std::string& topic) {
   return Persist(kLeadersMax, [&] {
     absl::StatusOr<TopicShape> shape = DescribeShape(client, topic);
-    // Not known to every broker yet.
-    if (absl::IsNotFound(shape.status())) shape = absl::UnavailableError(shape.status().message());
+    if (!shape.ok()) shape = Passing(shape.status());
     return shape;
   });
 }
 
 // The message at an offset that exists.
-absl::StatusOr<Message> ReadMessage(rd_kafka_t* client, const std::string& topic, int32_t partition,
-                                    Offset offset) {
+absl::StatusOr<Message> TryReadMessage(rd_kafka_t* client, const std::string& topic,
+                                       int32_t partition, Offset offset) {
   const TopicHandle handle(rd_kafka_topic_new(client, topic.c_str(), nullptr));
   if (rd_kafka_consume_start(handle.get(), partition, offset) != 0) {
-    return StatusOf(rd_kafka_last_error(), "reading the topic");
+    return Passing(StatusOf(rd_kafka_last_error(), "reading the topic"));
   }
   Message message(rd_kafka_consume(handle.get(), partition, Millis(kAskMax)));
   rd_kafka_consume_stop(handle.get(), partition);
   if (message == nullptr) return absl::UnavailableError("the Kafka cluster does not answer");
-  ABSL_RETURN_IF_ERROR(StatusOf(message->err, "reading the topic"));
+  ABSL_RETURN_IF_ERROR(Passing(StatusOf(message->err, "reading the topic")));
   return message;
+}
+
+absl::StatusOr<Message> ReadMessage(rd_kafka_t* client, const std::string& topic, int32_t partition,
+                                    Offset offset) {
+  return Persist(kAskMax, [&] { return TryReadMessage(client, topic, partition, offset); });
 }
 
 absl::StatusOr<Offset> EndOf(rd_kafka_t* client, const std::string& topic, int32_t partition) {
@@ -126,14 +135,15 @@ absl::StatusOr<Offset> EndOf(rd_kafka_t* client, const std::string& topic, int32
     int64_t high = 0;
   };
   // A partition may be between two leaders.
-  ABSL_ASSIGN_OR_RETURN(const Ends ends, Persist(kAskMax, [&]() -> absl::StatusOr<Ends> {
-                          Ends now;
-                          ABSL_RETURN_IF_ERROR(StatusOf(rd_kafka_query_watermark_offsets(
-                                                            client, topic.c_str(), partition,
-                                                            &now.low, &now.high, Millis(kAskMax)),
-                                                        "asking how far the topic goes"));
-                          return now;
-                        }));
+  ABSL_ASSIGN_OR_RETURN(
+      const Ends ends, Persist(kAskMax, [&]() -> absl::StatusOr<Ends> {
+        Ends now;
+        ABSL_RETURN_IF_ERROR(
+            Passing(StatusOf(rd_kafka_query_watermark_offsets(client, topic.c_str(), partition,
+                                                              &now.low, &now.high, Millis(kAskMax)),
+                             "asking how far the topic goes")));
+        return now;
+      }));
   const auto [low, high] = ends;
   if (low > 0) {
     return absl::DataLossError(absl::StrCat("topic ", topic, ", partition ", partition,
@@ -143,7 +153,7 @@ absl::StatusOr<Offset> EndOf(rd_kafka_t* client, const std::string& topic, int32
   return high;
 }
 
-absl::Status SendIdentity(Producer& producer, int32_t partition, const LogIdentity& identity) {
+absl::Status TrySendIdentity(Producer& producer, int32_t partition, const LogIdentity& identity) {
   ABSL_ASSIGN_OR_RETURN(std::string text, eventlog::EncodeIdentity(identity));
   absl::Notification known;
   absl::Status outcome;
@@ -155,6 +165,17 @@ absl::Status SendIdentity(Producer& producer, int32_t partition, const LogIdenti
                 });
   known.WaitForNotification();
   return outcome;
+}
+
+// It may stand there more than once afterwards; the first one says what the log is.
+absl::Status SendIdentity(Producer& producer, int32_t partition, const LogIdentity& identity) {
+  struct Outcome {
+    absl::Status sent;
+    const absl::Status& status() const { return sent; }
+  };
+  return Persist(kLeadersMax,
+                 [&] { return Outcome{TrySendIdentity(producer, partition, identity)}; })
+      .sent;
 }
 
 // What stands in front of the partition; written there when nothing does and `make` says what.
@@ -268,7 +289,11 @@ absl::StatusOr<std::unique_ptr<eventlog::Topic>> OpenTopic(const TopicOptions& g
   }
   ABSL_RETURN_IF_ERROR(shape.status());
   ABSL_RETURN_IF_ERROR(CheckShape(topic, *shape, options));
-  ABSL_ASSIGN_OR_RETURN(const TopicConfig config, DescribeConfig(client.get(), topic));
+  ABSL_ASSIGN_OR_RETURN(const TopicConfig config, Persist(kLeadersMax, [&] {
+                          absl::StatusOr<TopicConfig> found = DescribeConfig(client.get(), topic);
+                          if (!found.ok()) found = Passing(found.status());
+                          return found;
+                        }));
   ABSL_RETURN_IF_ERROR(CheckConfig(topic, config, options.replication));
   ABSL_ASSIGN_OR_RETURN(const std::unique_ptr<Producer> producer,
                         Producer::Open(options.properties, topic, scheduler));

@@ -24,6 +24,12 @@ Properties ProducerProperties(const Properties& given) {
   return properties;
 }
 
+// A topic that a broker does not know yet, or a partition, is one that it will know.
+absl::Status SentStatus(rd_kafka_resp_err_t error, std::string_view doing) {
+  absl::Status status = StatusOf(error, doing);
+  return absl::IsNotFound(status) ? absl::UnavailableError(status.message()) : status;
+}
+
 }  // namespace
 
 class Producer::Impl {
@@ -61,14 +67,14 @@ class Producer::Impl {
       return;
     }
     absl::MutexLock lock(&mutex_);
-    refused_.emplace_back(std::move(waiting), StatusOf(rd_kafka_last_error(), "sending"));
+    refused_.emplace_back(std::move(waiting), SentStatus(rd_kafka_last_error(), "sending"));
   }
 
  private:
   static void OnDelivered(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
     const std::unique_ptr<Delivered> delivered(static_cast<Delivered*>(message->_private));
     // The error of a message that was given up may be one that says where it got stuck.
-    if (!static_cast<Impl*>(opaque)->closing_) (*delivered)(StatusOf(message->err, "delivery"));
+    if (!static_cast<Impl*>(opaque)->closing_) (*delivered)(SentStatus(message->err, "delivery"));
   }
 
   void Poll() {

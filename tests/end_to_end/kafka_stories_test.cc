@@ -61,7 +61,8 @@ TEST(KafkaStoriesTest, ATeamWorksOnKafkaThroughAKillAndOnANewMachine) {
 
 TEST(KafkaStoriesTest, ARegionMovesFromSqliteToKafkaAndBack) {
   TemporaryFolder folder;
-  TeamAtWork team(folder.path());
+  const std::vector<std::string> on_sqlite = {"--log", "sqlite"};
+  TeamAtWork team(folder.path(), on_sqlite);
   const std::string client = team.TakeClientIn();
   team.Plan(client, 0, absl::Hours(2), 30);
   const int entries = team.Timeline(client).entries_size();
@@ -100,11 +101,11 @@ TEST(KafkaStoriesTest, ARegionMovesFromSqliteToKafkaAndBack) {
   TemporaryFolder back;
   CopyPeopleAndKeys(folder.path(), back.path());
   copy(on_kafka, absl::StrCat("sqlite:", back.path()));
-  RunningSystem again(back.path());
+  RunningSystem again(back.path(), on_sqlite);
   const ProgramResult stat = again.Command({"log", "stat"});
   EXPECT_EQ(stat.exit_code, 0) << stat.err;
-  const ProgramResult on_sqlite = again.Command({"replay", "--verify"});
-  EXPECT_EQ(on_sqlite.exit_code, 0) << on_sqlite.out << on_sqlite.err;
+  const ProgramResult verified_on_sqlite = again.Command({"replay", "--verify"});
+  EXPECT_EQ(verified_on_sqlite.exit_code, 0) << verified_on_sqlite.out << verified_on_sqlite.err;
 }
 
 }  // namespace

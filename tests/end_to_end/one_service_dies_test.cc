@@ -50,6 +50,7 @@ class OneServiceDiesTest : public ::testing::Test {
     if (service != kTeams) words.push_back(absl::StrCat("--teams_address=", addresses_[kTeams]));
     if (service == kVisits)
       words.push_back(absl::StrCat("--clients_address=", addresses_[kClients]));
+    for (std::string& word : StoryLogWords(folder_.path())) words.push_back(std::move(word));
     absl::StatusOr<ChildProcess> process = ChildProcess::Start(words);
     ASSERT_TRUE(process.ok()) << process.status();
     processes_[service].emplace(*std::move(process));
@@ -178,8 +179,10 @@ TEST_F(OneServiceDiesTest, OPS_06_OneServiceIsKilledTheOthersGoOnAndItCatchesUp)
     processes_[service]->Signal(SIGTERM);
     EXPECT_EQ(processes_[service]->Wait(), 0);
   }
-  const auto verified = Expect(RunProgram(
-      {Program("buurtlog"), "--data", folder_.path(), "replay", "--verify"}, absl::Seconds(60)));
+  std::vector<std::string> words = {Program("buurtlog"), "--data", folder_.path()};
+  for (std::string& word : StoryLogWords(folder_.path())) words.push_back(std::move(word));
+  words.insert(words.end(), {"replay", "--verify"});
+  const auto verified = Expect(RunProgram(words, absl::Seconds(60)));
   EXPECT_EQ(verified.exit_code, 0) << verified.out << verified.err;
 }
 

@@ -13,6 +13,7 @@
 #include "libs/base/check.h"
 #include "libs/base/files.h"
 #include "libs/base/testing/patience.h"
+#include "libs/kafka/testing/test_cluster.h"
 #include "tools/buurtlog/sign_in.h"
 
 namespace buurtlog::end_to_end {
@@ -60,8 +61,19 @@ google::protobuf::Timestamp ProtoTime(absl::Time time) {
   return google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
 }
 
+std::vector<std::string> StoryLogWords(const std::string& data_folder) {
+  if (!kafka::StoriesAreOnKafka()) return {};
+  return {"--log",
+          absl::StrCat("kafka:", kafka::TestBrokers()),
+          "--region",
+          absl::StrCat("s", std::hash<std::string>()(data_folder)),
+          "--kafka_replication",
+          absl::StrCat(kafka::NewTestRegion("").replication)};
+}
+
 RunningSystem::RunningSystem(std::string data_folder, std::vector<std::string> log_words)
     : data_folder_(std::move(data_folder)), log_words_(std::move(log_words)) {
+  if (log_words_.empty()) log_words_ = StoryLogWords(data_folder_);
   Start();
 }
 

@@ -42,13 +42,17 @@ google::protobuf::Timestamp ProtoTime(absl::Time time);
 std::string FreeAddress();
 std::string Program(const std::string& name);
 
+// Which log a story is told on, as the command has it: SQLite in the data folder, or topics of the
+// test cluster that are this folder's (libs/kafka/testing/test_cluster.h).
+std::vector<std::string> StoryLogWords(const std::string& data_folder);
+
 // A team of four nurses with two clients each, formed through gRPC, and everything needed to speak
 // to it.
 class RunningSystem {
  public:
   // Starts `buurtlog serve` (or goes on with the data of a stopped system) and waits until it is
   // healthy.
-  // `log_words`: which log, as the command has it; none: SQLite in the data folder.
+  // `log_words`: which log, as the command has it; none: StoryLogWords.
   explicit RunningSystem(std::string data_folder, std::vector<std::string> log_words = {});
   // Stops it if it runs; a clean end is part of every story.
   ~RunningSystem();

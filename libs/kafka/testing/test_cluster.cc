@@ -8,11 +8,26 @@
 #include "libs/base/ids.h"
 
 namespace buurtlog::kafka {
+namespace {
+
+std::string Environment(const char* name) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+bool OfThree() { return Environment("BUURTLOG_TEST_LOG") == "kafka-of-three"; }
+
+}  // namespace
+
+bool StoriesAreOnKafka() { return !Environment("BUURTLOG_TEST_LOG").empty(); }
 
 std::string TestBrokers() {
-  const char* given = std::getenv("BUURTLOG_KAFKA");
-  std::string brokers = given == nullptr ? "" : given;
-  if (given == nullptr) std::getline(std::ifstream(BUURTLOG_TEST_CLUSTER "/address"), brokers);
+  std::string brokers = Environment("BUURTLOG_KAFKA");
+  if (brokers.empty()) {
+    std::ifstream file(
+        absl::StrCat(BUURTLOG_TEST_CLUSTER, OfThree() ? "-of-three" : "", "/address"));
+    std::getline(file, brokers);
+  }
   CHECK(!brokers.empty());
   return brokers;
 }
@@ -22,7 +37,7 @@ TopicOptions NewTestRegion(const std::string& service) {
   options.brokers = TestBrokers();
   options.region = absl::StrCat("t", RandomBelow(SystemRandom(), UINT64_MAX));
   options.service = service;
-  options.replication = 1;
+  options.replication = OfThree() ? 3 : 1;
   return options;
 }
 
