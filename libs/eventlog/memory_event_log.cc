@@ -127,7 +127,8 @@ class MemoryEventLog::Impl {
   void BeginEpoch(Partition partition, std::string owner,
                   absl::AnyInvocable<void(absl::StatusOr<FoldState>)> done) {
     Enqueue([this, partition, owner = std::move(owner), done = std::move(done)]() mutable {
-      absl::StatusOr<FoldState> state = LandEpoch(partition, owner);
+      absl::StatusOr<FoldState> state = absl::UnavailableError("the log is out of reach");
+      if (!out_of_reach()) state = LandEpoch(partition, owner);
       const bool grew = state.ok();
       done(std::move(state));
       if (grew) watchers_.Notify({partition});
@@ -139,9 +140,15 @@ class MemoryEventLog::Impl {
     Enqueue([this, partition, epoch, fault = NextFault(), entries = std::move(entries),
              done = std::move(done)]() mutable {
       bool grew = false;
+      if (out_of_reach()) return done(absl::UnavailableError("the log is out of reach"));
       done(LandAppend(partition, epoch, std::move(entries), fault, grew));
       if (grew) watchers_.Notify({partition});
     });
+  }
+
+  void SetOutOfReach(bool out_of_reach) {
+    absl::MutexLock lock(&mutex_);
+    out_of_reach_ = out_of_reach;
   }
 
   void InjectFault(MemoryFault fault) {
@@ -182,6 +189,10 @@ class MemoryEventLog::Impl {
   }
 
  private:
+  bool out_of_reach() {
+    absl::MutexLock lock(&mutex_);
+    return out_of_reach_;
+  }
   struct PartitionLog {
     FoldState head;
     std::deque<EntryPtr> entries;  // canonical; sequence 1 first
@@ -347,6 +358,7 @@ class MemoryEventLog::Impl {
   std::vector<PartitionLog> partitions_ ABSL_GUARDED_BY(mutex_);
   std::deque<Task> waiting_ ABSL_GUARDED_BY(mutex_);
   std::deque<MemoryFault> faults_ ABSL_GUARDED_BY(mutex_);
+  bool out_of_reach_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::pair<Partition, std::vector<std::string>>> late_ ABSL_GUARDED_BY(mutex_);
   absl::Duration delay_ ABSL_GUARDED_BY(mutex_) = absl::ZeroDuration();
   absl::Duration last_due_ ABSL_GUARDED_BY(mutex_) = absl::ZeroDuration();
@@ -392,6 +404,8 @@ void MemoryEventLog::Append(Partition partition, Epoch epoch, std::vector<std::s
                             absl::AnyInvocable<void(absl::Status)> done) {
   impl_->Append(partition, epoch, std::move(entries), std::move(done));
 }
+
+void MemoryEventLog::SetOutOfReach(bool out_of_reach) { impl_->SetOutOfReach(out_of_reach); }
 
 void MemoryEventLog::InjectFault(MemoryFault fault) { impl_->InjectFault(fault); }
 void MemoryEventLog::ReleaseLate() { impl_->ReleaseLate(); }

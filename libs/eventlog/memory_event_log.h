@@ -46,6 +46,8 @@ class MemoryEventLog final : public EventLog {
               absl::AnyInvocable<void(absl::Status)> done) override;
 
   void InjectFault(MemoryFault fault);
+  // While it is, nothing lands, and every append and epoch is answered UNAVAILABLE.
+  void SetOutOfReach(bool out_of_reach);
   // Lands the late entries, now.
   void ReleaseLate();
   // Every append and epoch takes this long.

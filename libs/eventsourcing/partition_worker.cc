@@ -287,7 +287,7 @@ void PartitionWorker::EndDrain() {
   SetOwns(false);
   place_ = decider_.committed();
   if (fenced_) return TryAgainLater(absl::AbortedError("another owner wrote"));
-  if (!assigned_) return Follow();
+  if (!assigned_) return TryAgainLater(absl::UnavailableError("an append did not come through"));
   CheckClockAndBegin();
 }
 

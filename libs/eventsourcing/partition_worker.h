@@ -132,8 +132,9 @@ class PartitionWorker {
   // For following.
   bool assigned_;
   bool clock_behind_ = false;
-  int taken_ = 0;             // epochs that others took since it was assigned
-  uint64_t assignments_ = 0;  // and other reasons to forget a timer that is set
+  bool out_of_reach_ = false;  // the log, when an epoch was wanted last
+  int taken_ = 0;              // epochs that others took since it was assigned
+  uint64_t assignments_ = 0;   // and other reasons to forget a timer that is set
   bool catching_up_ = false;
   bool begin_when_caught_up_ = false;
   bool foreign_epoch_ = false;  // another owner's counts, while what this one sent is under way

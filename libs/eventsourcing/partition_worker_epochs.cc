@@ -26,9 +26,15 @@ constexpr size_t kCatchUpAheadMax = 50'000;
 constexpr eventlog::ReadLimits kCatchUpLimits = {.entries_max = 4'096, .bytes_max = 4 << 20};
 // A command waits this long for somebody to own its partition: longer than a takeover takes, and
 // shorter than callers wait.
-constexpr absl::Duration kOwnerWaitMax = absl::Seconds(8);
+constexpr absl::Duration kOwnerWaitMax = absl::Seconds(5);
+constexpr char kLogOutOfReach[] = "LOG_OUT_OF_REACH";
 // How often it is tried to reach the owner again.
 constexpr absl::Duration kLookAgain = absl::Milliseconds(100);
+
+// Callers need not wait: no other replica reaches it either, or one that does will be the owner.
+absl::Status OutOfReach() {
+  return WithReason(absl::UnavailableError("the log is out of reach"), kLogOutOfReach);
+}
 
 absl::Status NotOwner() {
   return WithReason(absl::UnavailableError("another replica owns the partition"), "NOT_OWNER");
@@ -112,6 +118,7 @@ void PartitionWorker::AtEnd() {
   decider_.ForgetAll(place_, newest_recorded_at_);
   if (absl::StatusOr<eventlog::FoldState> head = core_.parts.log.Head(partition_); head.ok()) {
     if (head->epoch > owner_epoch_) {
+      out_of_reach_ = false;
       TakeBackForwarded();
       TakeHeld();
     }
@@ -141,9 +148,14 @@ void PartitionWorker::HandOnOne(PendingCommandPtr pending) {
       decider_.AnswerInLog(*pending);
   if (!recorded.ok()) return core_.Answer(std::move(pending), recorded.status());
   if (recorded->has_value()) return core_.Answer(std::move(pending), **std::move(recorded));
-  if (!pending->may_forward) return core_.Answer(std::move(pending), NotOwner());
+  const bool own = owner_ == core_.options.owner;
   const bool reachable =
-      core_.parts.forwarder != nullptr && !owner_.empty() && owner_ != core_.options.owner;
+      core_.parts.forwarder != nullptr && !owner_.empty() && !own && pending->may_forward;
+  if (!reachable && out_of_reach_) return core_.Answer(std::move(pending), OutOfReach());
+  // Whoever was the owner, and is to be it again, keeps what was handed to it.
+  if (!pending->may_forward && !(own && assigned_)) {
+    return core_.Answer(std::move(pending), NotOwner());
+  }
   if (!reachable || pending->unreached || forwarded_.size() >= core_.options.queue_max) {
     return Hold(std::move(pending));
   }
@@ -185,7 +197,7 @@ void PartitionWorker::OnForwarded(uint64_t number, absl::StatusOr<type::v1::Rece
   if (it == forwarded_.end()) return;  // taken back
   PendingCommandPtr pending = std::move(it->second.pending);
   forwarded_.erase(it);
-  if (!absl::IsUnavailable(answer.status())) {
+  if (!absl::IsUnavailable(answer.status()) || StatusReason(answer.status()) == kLogOutOfReach) {
     return core_.Answer(std::move(pending), std::move(answer));
   }
   // Unknown whether it was decided; under its key it is decided once, wherever it is sent next.
@@ -326,6 +338,9 @@ void PartitionWorker::Serve() {
   serves_since_ = core_.parts.scheduler.Now();
   SetOwns(true);
   NoteClock(absl::OkStatus());
+  owner_ = core_.options.owner;
+  owner_epoch_ = epoch_behind_.epoch;
+  out_of_reach_ = false;
   foreign_epoch_ = false;
   TakeBackForwarded();
   TakeHeld();
@@ -341,7 +356,15 @@ void PartitionWorker::TryAgainLater(const absl::Status& why) {
   // be written at all.
   if (phase_ == Phase::kStopped && (clock || lost_ >= kEpochTriesMax)) return Fail(why);
   if (clock) NoteClock(why);
-  if (lost_ >= kEpochTriesMax) AnswerWaiting(absl::UnavailableError(why.message()));
+  // Once may be a broker that goes and another that takes over; but a replica that has dropped out
+  // of its group besides is cut off.
+  const bool away = core_.options.shared && absl::IsUnavailable(why);
+  if (away && (lost_ > 0 || !assigned_)) out_of_reach_ = true;
+  if (out_of_reach_) {
+    AnswerWaiting(OutOfReach());
+  } else if (lost_ >= kEpochTriesMax) {
+    AnswerWaiting(absl::UnavailableError(why.message()));
+  }
   const absl::Duration delay = BackOff();
   ++lost_;
   if (!core_.options.shared) {

@@ -285,6 +285,24 @@ TEST_F(ReplicasTest, OneWhoseClockIsBehindBeginsNoEpochAndSaysWhy) {
   EXPECT_TRUE(b_.executor->health().ok());
 }
 
+// An epoch that cannot be had for the log's sake is no quarrel: whoever waits is told soon.
+TEST_F(ReplicasTest, WhileTheLogIsOutOfReachCallersAreTold) {
+  world_.Own(a_);
+  world_.log.SetOutOfReach(true);
+  const AnswerPtr here = world_.Send(a_, world_.Append(list_, {"one"}));
+  const AnswerPtr there = world_.Send(b_, world_.Append(list_, {"two"}));
+  Settle();
+  for (const AnswerPtr& answer : {here, there}) {
+    ASSERT_TRUE(answer->has_value());
+    EXPECT_EQ((*answer)->status().code(), absl::StatusCode::kUnavailable);
+    EXPECT_EQ(StatusReason((*answer)->status()), "LOG_OUT_OF_REACH");
+  }
+  world_.log.SetOutOfReach(false);
+  Settle(absl::Seconds(10));
+  EXPECT_TRUE(world_.Run(b_, world_.Append(list_, {"three"})).ok());
+  EXPECT_THAT(world_.Texts(a_, list_), ElementsAre("three"));
+}
+
 TEST_F(ReplicasTest, ACommandIsHandedOverWhole) {
   Command command = world_.Append(list_, {"one", "two"});
   command.actor.set_role(access::v1::ROLE_NURSE);

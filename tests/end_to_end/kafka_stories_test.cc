@@ -1,11 +1,18 @@
 // The system on Apache Kafka: the same executables, another --log.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "buurtlog/log/v1/record.pb.h"
+#include "libs/eventlog/topic_message.h"
+#include "libs/kafka/kafka_topic.h"
 #include "libs/kafka/testing/test_cluster.h"
 #include "tests/end_to_end/team_at_work.h"
 
@@ -106,6 +113,35 @@ TEST(KafkaStoriesTest, ARegionMovesFromSqliteToKafkaAndBack) {
   EXPECT_EQ(stat.exit_code, 0) << stat.err;
   const ProgramResult verified_on_sqlite = again.Command({"replay", "--verify"});
   EXPECT_EQ(verified_on_sqlite.exit_code, 0) << verified_on_sqlite.out << verified_on_sqlite.err;
+}
+
+TEST(KafkaStoriesTest, WhatNeverCountsCanBeLookedAt) {
+  TemporaryFolder folder;
+  kafka::TopicOptions options = kafka::NewTestRegion("visits");
+  TeamAtWork team(folder.path(), WordsOf(options));
+  const std::unique_ptr<Scheduler> scheduler = NewThreadPoolScheduler(1);
+  const auto topic = kafka::OpenTopic(options, std::nullopt, *scheduler);
+  ASSERT_TRUE(topic.ok()) << topic.status();
+  // As a writer would that was fenced long ago.
+  eventlog::EntryHeader header;
+  header.partition = 3;
+  header.sequence = 1;
+  const std::unique_ptr<eventlog::TopicProducer> producer = (*topic)->NewProducer();
+  absl::Notification sent;
+  producer->Send(3, eventlog::MessageKey((*topic)->identity(), 77),
+                 eventlog::EncodeEntry(header, log::v1::Record().SerializeAsString()),
+                 [&sent](absl::Status status) {
+                   EXPECT_TRUE(status.ok()) << status;
+                   sent.Notify();
+                 });
+  sent.WaitForNotification();
+  const ProgramResult shown = team.system().Command({"log", "void", "visits"});
+  EXPECT_EQ(shown.exit_code, 0) << shown.err;
+  EXPECT_THAT(shown.out, ::testing::HasSubstr("visits/3 @"));
+  EXPECT_THAT(shown.out, ::testing::HasSubstr("its writer was fenced"));
+  EXPECT_EQ(team.system().Command({"log", "void", "nobody"}).exit_code, 2);
+  const ProgramResult verified = team.system().Command({"replay", "--verify"});
+  EXPECT_EQ(verified.exit_code, 0) << verified.out << verified.err;
 }
 
 }  // namespace

@@ -261,7 +261,7 @@ TEST_F(NurseStoriesTest, NUR_11_AVisitOnTheWrongClientMovesAndBothTimelinesAreRi
   ASSERT_NE(withdrawn, nullptr);
   EXPECT_EQ(withdrawn->event().withdrawn().corrects_recording_id(),
             confirmed.visits(0).recording_id());
-  EXPECT_EQ(team_.Hours(day, day).minutes(), 30);
+  EXPECT_EQ(team_.HoursOf(day, day, 30).minutes(), 30);
 }
 
 TEST_F(NurseStoriesTest, TwoClientsRacingOnOneVisitGiveOneDecisionForEachVersion) {

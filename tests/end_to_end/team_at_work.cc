@@ -131,6 +131,14 @@ visits::v1::GetClientTimelineResponse TeamAtWork::Timeline(const std::string& cl
   return Expect(Caller<VisitsService>(session)(&VisitsService::Stub::GetClientTimeline, request));
 }
 
+visits::v1::GetTeamHoursResponse TeamAtWork::HoursOf(absl::CivilDay from, absl::CivilDay to,
+                                                     uint32_t minutes) {
+  const absl::Time give_up = absl::Now() + Patience(absl::Seconds(20));
+  visits::v1::GetTeamHoursResponse hours = Hours(from, to);
+  while (hours.minutes() != minutes && absl::Now() < give_up) hours = Hours(from, to);
+  return hours;
+}
+
 visits::v1::GetClientTimelineResponse TeamAtWork::TimelineOf(const std::string& client_id,
                                                              int entries) {
   const absl::Time give_up = absl::Now() + Patience(absl::Seconds(20));

@@ -29,6 +29,9 @@ class TeamAtWork {
 
   visits::v1::GetDaySheetResponse DaySheet(size_t nurse, absl::CivilDay day);
   visits::v1::GetTeamHoursResponse Hours(absl::CivilDay from, absl::CivilDay to);
+  // Waits until they are so many minutes: for what a process does behind a command.
+  visits::v1::GetTeamHoursResponse HoursOf(absl::CivilDay from, absl::CivilDay to,
+                                           uint32_t minutes);
   visits::v1::GetClientTimelineResponse Timeline(const std::string& client_id);
   // Waits until the timeline of a client has so many entries: for what a process does behind a
   // command.

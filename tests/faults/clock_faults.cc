@@ -25,8 +25,7 @@ ClockFaults::~ClockFaults() { munmap(const_cast<int64_t*>(nanos_), sizeof(int64_
 void ClockFaults::Set(absl::Duration ahead) { *nanos_ = absl::ToInt64Nanoseconds(ahead); }
 
 std::vector<std::string> ClockFaults::Environment() const {
-  return {absl::StrCat("LD_PRELOAD=", BUURTLOG_DISK_FAULTS_LIBRARY),
-          absl::StrCat("BUURTLOG_CLOCK_FAULTS=", path_), "ASAN_OPTIONS=verify_asan_link_order=0"};
+  return {absl::StrCat("BUURTLOG_CLOCK_FAULTS=", path_)};
 }
 
 }  // namespace buurtlog::faults

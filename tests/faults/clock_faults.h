@@ -20,7 +20,7 @@ class ClockFaults {
 
   // From now on the program's clock is so much ahead (or behind, when negative).
   void Set(absl::Duration ahead);
-  // For the program.
+  // For the program, beside that of DiskFaults, which loads the library.
   std::vector<std::string> Environment() const;
 
  private:

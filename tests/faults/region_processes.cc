@@ -1,6 +1,8 @@
 #include "tests/faults/region_processes.h"
 
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -22,6 +24,7 @@ RegionProcesses::RegionProcesses(RegionOptions options)
     replica.address = end_to_end::FreeAddress();
     std::filesystem::create_directories(replica.data_folder);
     replica.clock = std::make_unique<ClockFaults>(replica.data_folder + ".clock");
+    replica.disk = std::make_unique<DiskFaults>(replica.data_folder + ".disk");
   }
 }
 
@@ -40,7 +43,9 @@ void RegionProcesses::Launch(size_t number) {
                                     replica.data_folder, "--address", replica.address};
   for (std::string& word : LogWordsFor(number)) words.push_back(std::move(word));
   words.insert(words.end(), {"serve", "--insecure-dev", "--shared", shared_folder_});
-  auto started = ChildProcess::Start(words, replica.clock->Environment(), replica.log_file);
+  std::vector<std::string> environment = replica.clock->Environment();
+  for (std::string& word : replica.disk->Environment()) environment.push_back(std::move(word));
+  auto started = ChildProcess::Start(words, environment, replica.log_file);
   CHECK(started.ok());
   replica.serving = false;
   replica.process.emplace(*std::move(started));
@@ -67,6 +72,11 @@ std::string RegionProcesses::AddressOf(const std::string&) const {
     absl::StrAppend(&all, all.size() == 5 ? "" : ",", replica.address);
   }
   return all;
+}
+
+std::string RegionProcesses::LogLines(size_t replica) const {
+  std::ifstream file(replicas_[replica].log_file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
 kafka::LogWords RegionProcesses::log_words() const {

@@ -14,6 +14,7 @@
 #include "tests/end_to_end/child_process.h"
 #include "tests/faults/care_load.h"
 #include "tests/faults/clock_faults.h"
+#include "tests/faults/disk_faults.h"
 
 namespace buurtlog::faults {
 
@@ -47,6 +48,9 @@ class RegionProcesses final : public CareTarget {
   const std::string& address(size_t replica) const { return replicas_[replica].address; }
   const std::string& data_folder(size_t replica) const { return replicas_[replica].data_folder; }
   ClockFaults& clock(size_t replica) { return *replicas_[replica].clock; }
+  DiskFaults& disk(size_t replica) { return *replicas_[replica].disk; }
+  // What a replica has written to standard error so far.
+  std::string LogLines(size_t replica) const;
   // Where the logs are, for whoever reads them from outside.
   kafka::LogWords log_words() const;
   // `buurtlog` with these words on a replica's data folder.
@@ -60,6 +64,7 @@ class RegionProcesses final : public CareTarget {
     std::string address;
     std::string log_file;
     std::unique_ptr<ClockFaults> clock;
+    std::unique_ptr<DiskFaults> disk;
     std::optional<end_to_end::ChildProcess> process;
     bool serving = false;
   };

@@ -80,7 +80,15 @@ class BrokerToolTest : public ::testing::Test {
     const ProgramResult created = Broker({"topics", "--create", "--topic", "day"});
     EXPECT_EQ(created.exit_code, 0) << created.out << created.err;
   }
-  std::string Topics() const { return Broker({"topics", "--list"}).out; }
+  // What the cluster says once every broker knows of the topics that were made.
+  std::string Topics() const {
+    const absl::Time give_up = absl::Now() + Patience(absl::Seconds(20));
+    std::string topics;
+    do {
+      topics = Broker({"topics", "--list"}).out;
+    } while (topics.size() <= 1 && absl::Now() < give_up);
+    return topics;
+  }
 
   const fs::path folder_ =
       fs::path(::testing::TempDir()) /

@@ -19,6 +19,7 @@
 #include "tools/buurtlog/accept_command.h"
 #include "tools/buurtlog/catalogue.h"
 #include "tools/buurtlog/copy_command.h"
+#include "tools/buurtlog/void_command.h"
 #include "tools/region/region_maker.h"
 
 namespace buurtlog::command {
@@ -366,6 +367,7 @@ void AddLogCommand(CLI::App& app, CommandLine& line) {
   tail->callback(Runs(
       line, [tail_options](CommandLine& l, const Output& o) { return Tail(l, o, *tail_options); }));
 
+  AddVoidCommand(*log, line);
   AddAcceptCommand(*log, line);
 }
 
