@@ -151,6 +151,8 @@ bool ChaosRun::InjectInReplica(ChaosKind kind, size_t replica, absl::Duration la
       region_.Wait(replica);
       break;
     case ChaosKind::kEndReplica:
+      // One that has only just been started would end before it minds the signal.
+      if (!region_.AwaitServing(replica, kStartMax).ok()) return false;
       region_.Signal(replica, SIGTERM);
       if (const int exit_code = region_.Wait(replica); exit_code != 0) {
         Violation(absl::StrCat("a clean stop ended with ", exit_code));
