@@ -17,14 +17,26 @@ ABSL_FLAG(std::string, kafka_properties, "",
 
 namespace buurtlog::kafka {
 
-absl::StatusOr<std::shared_ptr<eventlog::LogEngine>> LogEngineOfFlags() {
+namespace {
+
+LogWords WordsOfFlags() {
   LogWords words;
   words.log = absl::GetFlag(FLAGS_log);
   words.region = absl::GetFlag(FLAGS_region);
   words.replication = absl::GetFlag(FLAGS_kafka_replication);
   words.cluster_id = absl::GetFlag(FLAGS_kafka_cluster_id);
   words.properties_file = absl::GetFlag(FLAGS_kafka_properties);
-  return NewLogEngine(words, SystemFiles());
+  return words;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<eventlog::LogEngine>> LogEngineOfFlags() {
+  return NewLogEngine(WordsOfFlags(), SystemFiles());
+}
+
+absl::StatusOr<TopicOptions> TopicOptionsOfFlags() {
+  return TopicOptionsOf(WordsOfFlags(), SystemFiles());
 }
 
 }  // namespace buurtlog::kafka

@@ -6,10 +6,14 @@
 
 #include "absl/status/statusor.h"
 #include "libs/eventlog/log_engine.h"
+#include "libs/kafka/kafka_topic.h"
 
 namespace buurtlog::kafka {
 
 // Errors as NewLogEngine.
 absl::StatusOr<std::shared_ptr<eventlog::LogEngine>> LogEngineOfFlags();
+
+// Of topics on Kafka; INVALID_ARGUMENT for another log.
+absl::StatusOr<TopicOptions> TopicOptionsOfFlags();
 
 }  // namespace buurtlog::kafka

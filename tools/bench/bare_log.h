@@ -15,14 +15,21 @@
 
 namespace buurtlog::bench {
 
+// Something that makes bytes durable. Thread-safe.
+class AppendingLog {
+ public:
+  virtual ~AppendingLog() = default;
+  // `done` is called when the bytes are durable. A log that fails ends the process.
+  virtual void Append(std::string_view bytes, absl::AnyInvocable<void()> done) = 0;
+};
+
 // Thread-safe. One flusher takes all that wait, writes them, syncs once, answers them.
-class BareLog {
+class BareLog final : public AppendingLog {
  public:
   // Both outlive it.
   BareLog(PreallocatedFile& file, Scheduler& scheduler);
-  // `done` is called when the bytes are durable, from the flusher. A disk that fails ends the
-  // process.
-  void Append(std::string_view bytes, absl::AnyInvocable<void()> done);
+  // `done` is called from the flusher.
+  void Append(std::string_view bytes, absl::AnyInvocable<void()> done) override;
 
  private:
   void Flush();

@@ -8,11 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "buurtlog/bench/v1/tally_service.grpc.pb.h"
-#include "libs/base/scheduler.h"
-#include "libs/base/status_macros.h"
 #include "libs/rpc/service_host.h"
-#include "tools/bench/bare_log.h"
-#include "tools/bench/preallocated_file.h"
 
 namespace buurtlog::bench {
 namespace {
@@ -39,9 +35,9 @@ class EmptyService final : public v1::TallyService::CallbackService {
   }
 };
 
-class BareFileService final : public v1::TallyService::CallbackService {
+class BareLogService final : public v1::TallyService::CallbackService {
  public:
-  BareFileService(PreallocatedFile& file, Scheduler& scheduler) : log_(file, scheduler) {}
+  explicit BareLogService(AppendingLog& log) : log_(log) {}
 
   grpc::ServerUnaryReactor* Add(grpc::CallbackServerContext* context, const v1::AddRequest* request,
                                 v1::AddResponse* response) override {
@@ -52,22 +48,18 @@ class BareFileService final : public v1::TallyService::CallbackService {
   }
 
  private:
-  BareLog log_;
+  AppendingLog& log_;
 };
 
 }  // namespace
 
-absl::Status ServeBare(BareKind kind, const std::string& address, const BareFile& file,
+absl::Status ServeBare(const std::string& address, AppendingLog* log,
                        absl::AnyInvocable<void(const std::string&)> serving) {
-  rpc::BlockTerminationSignals();
-  const std::unique_ptr<Scheduler> scheduler = NewThreadPoolScheduler(1);
-  std::unique_ptr<PreallocatedFile> preallocated;
   std::unique_ptr<grpc::Service> service;
-  if (kind == BareKind::kEmpty) {
+  if (log == nullptr) {
     service = std::make_unique<EmptyService>();
   } else {
-    ABSL_ASSIGN_OR_RETURN(preallocated, PreallocatedFile::Create(file.path, file.bytes));
-    service = std::make_unique<BareFileService>(*preallocated, *scheduler);
+    service = std::make_unique<BareLogService>(*log);
   }
   grpc::ServerBuilder builder;
   int port = 0;

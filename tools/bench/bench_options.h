@@ -23,6 +23,7 @@ struct BenchOptions {
   std::vector<Streams> streams = {Streams::kMany, Streams::kHot, Streams::kZipf};
   size_t payload_bytes = 128;
   size_t file_bytes = size_t{256} << 20;  // of preallocated files
+  int brokers = 1;                        // of the kafka family: 1 or 3
   uint64_t history_max = 10'000'000;      // events, of the history family
   // Put before the command of our server, to look at it while it works: `perf record -g -o FILE --`
   std::vector<std::string> wrap;

@@ -13,6 +13,7 @@ const std::vector<Family>& Families() {
       {"rebuild", "read models folded anew", MeasureRebuild},
       {"start", "start time and memory on a large region", MeasureStart},
       {"size", "bytes on disk", MeasureSize},
+      {"kafka", "a durable command on Apache Kafka", MeasureKafka},
       {"history", "commands on top of ever more events", MeasureHistory},
   };
   return families;

@@ -37,6 +37,10 @@ absl::Status MeasureSize(const BenchOptions& options, AddRow add);
 // Commands on top of ever more events.
 absl::Status MeasureHistory(const BenchOptions& options, AddRow add);
 
+// A durable command on Apache Kafka, beside a producer that reads back what it sends and beside
+// transactions, in interleaved rounds.
+absl::Status MeasureKafka(const BenchOptions& options, AddRow add);
+
 struct Family {
   std::string_view name;
   std::string_view what;

@@ -28,6 +28,7 @@ ABSL_FLAG(std::vector<std::string>, streams, (std::vector<std::string>{"many", "
           "Which streams are asked for.");
 ABSL_FLAG(size_t, payload_bytes, 128, "Payload of a command's event.");
 ABSL_FLAG(std::string, wrap, "", "Words to put before the command of our server (perf record).");
+ABSL_FLAG(int, brokers, 1, "Brokers of the kafka family: 1 or 3.");
 ABSL_FLAG(uint64_t, history_max, 10'000'000, "Most events of the history family.");
 ABSL_FLAG(bool, smoke, false, "Everything tiny: does it work at all?");
 
@@ -77,6 +78,10 @@ absl::StatusOr<BenchOptions> OptionsFromFlags(const std::string& program) {
   options.payload_bytes = absl::GetFlag(FLAGS_payload_bytes);
   options.wrap = absl::StrSplit(absl::GetFlag(FLAGS_wrap), ' ', absl::SkipEmpty());
   options.history_max = absl::GetFlag(FLAGS_history_max);
+  options.brokers = absl::GetFlag(FLAGS_brokers);
+  if (options.brokers != 1 && options.brokers != 3) {
+    return absl::InvalidArgumentError("--brokers is 1 or 3");
+  }
   options.smoke = absl::GetFlag(FLAGS_smoke);
   if (options.smoke) {
     options.rounds = 1;

@@ -41,7 +41,8 @@ std::string Running::NewToken(access::v1::Role role) const {
   return issuer->Issue(caller);
 }
 
-absl::StatusOr<Running> StartBenchServer(const BenchOptions& options, const std::string& kind) {
+absl::StatusOr<Running> StartBenchServer(const BenchOptions& options, const std::string& kind,
+                                         const std::vector<std::string>& words) {
   Running running;
   ABSL_ASSIGN_OR_RETURN(running.folder, FreshFolder(options, kind));
   ServerCommand command;
@@ -50,6 +51,7 @@ absl::StatusOr<Running> StartBenchServer(const BenchOptions& options, const std:
   command.arguments.push_back(absl::StrCat("--kind=", kind));
   command.arguments.push_back(absl::StrCat("--data=", running.folder));
   command.arguments.push_back(absl::StrCat("--file_bytes=", options.file_bytes));
+  command.arguments.insert(command.arguments.end(), words.begin(), words.end());
   command.log_file = absl::StrCat(options.folder, "/", kind, ".log");
   ABSL_ASSIGN_OR_RETURN(running.process, ServerProcess::Start(command));
   if (kind == "tally") ABSL_RETURN_IF_ERROR(OpenIssuer(running));

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "libs/identity/tokens.h"
@@ -22,7 +23,9 @@ struct Running {
 };
 
 // `kind` as in server_main.cc. `folder` is made anew under the benchmark's.
-absl::StatusOr<Running> StartBenchServer(const BenchOptions& options, const std::string& kind);
+// `words` are more of its flags.
+absl::StatusOr<Running> StartBenchServer(const BenchOptions& options, const std::string& kind,
+                                         const std::vector<std::string>& words = {});
 
 // `buurtlog serve` on a data folder that holds a region, as a nurse of it.
 absl::StatusOr<Running> StartBuurtlog(const BenchOptions& options, const std::string& data_folder);
