@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "libs/base/check.h"
+#include "libs/base/refusal.h"
 #include "libs/base/status_macros.h"
 #include "libs/eventsourcing/command_forwarder.h"
 #include "libs/eventsourcing/partition_worker.h"
@@ -259,6 +260,13 @@ class CommandExecutor::Impl {
     pending->may_forward = may_forward;
     core_.in_flight->fetch_add(1, std::memory_order_relaxed);
     CHECK(std::find(core_.types.begin(), core_.types.end(), command.type) != core_.types.end());
+    if (command.since > core_.options.write_release) {
+      return core_.Answer(std::move(pending),
+                          WithReason(absl::FailedPreconditionError(absl::StrCat(
+                                         "the region writes release ", core_.options.write_release,
+                                         ", and this is of release ", command.since)),
+                                     "WRITE_RELEASE"));
+    }
     absl::StatusOr<Uuid> actor = UuidFromBytes(command.actor.person_id());
     if (!actor.ok())
       return core_.Answer(std::move(pending), absl::InternalError("the actor has no id"));

@@ -59,6 +59,7 @@ struct Command {
   std::string canonical;  // the command's bytes without its header, for telling a repeat from
                           // another command
   Decision decide;
+  uint32_t since = 1;  // the release of the events that it may write
   // The facts that `decide` stands on, for another replica; without them it is decided in this
   // process or not at all.
   std::function<std::string()> facts;
@@ -86,6 +87,8 @@ struct ExecutorOptions {
   // Several replicas write to the log: this one owns the partitions that Assign names, follows the
   // others, and hands commands for them to their owners. False: it owns all.
   bool shared = false;
+  // Commands that may write events of a later release are FAILED_PRECONDITION with WRITE_RELEASE.
+  uint32_t write_release = kEventRelease;
   size_t queue_max = 10'000;  // commands that wait in a partition; one more is RESOURCE_EXHAUSTED
   size_t batch_max = 1'024;   // commands decided in one batch
   size_t batches_in_flight_max = 4;  // appended, not yet durable, for each partition
@@ -191,6 +194,7 @@ Command MakeCommand(const AggregateType& type, const Uuid& partition_key, const 
     command.facts = [rule, facts] { return rule->Serialize(facts); };
   }
   command.decide = rule->Bind(request, std::move(facts));
+  command.since = rule->since();
   return command;
 }
 

@@ -86,6 +86,7 @@ absl::StatusOr<Command> FromHanded(const log::v1::HandedCommand& handed,
   const std::string_view body = std::string_view(handed.canonical()).substr(end_of_name + 1);
   ABSL_ASSIGN_OR_RETURN(command.decide,
                         (*rule)->Restore(command.idempotency_key, body, handed.facts()));
+  command.since = (*rule)->since();
   command.canonical = handed.canonical();
   command.facts = [facts = handed.facts()] { return facts; };
   return command;

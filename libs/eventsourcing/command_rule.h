@@ -27,6 +27,7 @@ struct NoFacts {
 template <typename Request, typename Facts>
 class RuleFor : public CommandRule {
  public:
+  using CommandRule::CommandRule;
   virtual Decision Bind(Request request, Facts facts) const = 0;
   virtual std::string Serialize(const Facts& facts) const = 0;
   const google::protobuf::Descriptor& request() const final { return *Request::descriptor(); }
@@ -42,8 +43,8 @@ class Rule final : public RuleFor<Request, Facts> {
   using SerializeFacts = std::string (*)(const Facts&);
   using ParseFacts = absl::StatusOr<Facts> (*)(std::string_view);
 
-  Rule(Decide decide, SerializeFacts serialize, ParseFacts parse)
-      : decide_(decide), serialize_(serialize), parse_(parse) {}
+  Rule(Decide decide, SerializeFacts serialize, ParseFacts parse, uint32_t since)
+      : RuleFor<Request, Facts>(since), decide_(decide), serialize_(serialize), parse_(parse) {}
 
   Decision Bind(Request request, Facts facts) const override {
     return [decide = decide_, request = std::move(request), facts = std::move(facts)](
@@ -73,23 +74,24 @@ class Rule final : public RuleFor<Request, Facts> {
   const ParseFacts parse_;
 };
 
-// A rule `decide(state, request, facts, context)`.
+// A rule `decide(state, request, facts, context)`, of events since a release.
 template <typename State, typename Event, typename Request, typename Facts>
 std::shared_ptr<const CommandRule> MakeRule(
     typename Rule<State, Event, Request, Facts>::Decide decide,
-    std::string (*serialize)(const Facts&), absl::StatusOr<Facts> (*parse)(std::string_view)) {
-  return std::make_shared<Rule<State, Event, Request, Facts>>(decide, serialize, parse);
+    std::string (*serialize)(const Facts&), absl::StatusOr<Facts> (*parse)(std::string_view),
+    uint32_t since = 1) {
+  return std::make_shared<Rule<State, Event, Request, Facts>>(decide, serialize, parse, since);
 }
 
 // A rule `kDecide(state, request, context)`.
 template <typename State, typename Event, typename Request,
           absl::StatusOr<std::vector<Event>> (*kDecide)(const State&, const Request&,
                                                         const CommandContext&)>
-std::shared_ptr<const CommandRule> MakeRule() {
+std::shared_ptr<const CommandRule> MakeRule(uint32_t since = 1) {
   return MakeRule<State, Event, Request, NoFacts>(
       [](const State& state, const Request& request, const NoFacts&,
          const CommandContext& context) { return kDecide(state, request, context); },
-      &NoFacts::Serialize, &NoFacts::Parse);
+      &NoFacts::Serialize, &NoFacts::Parse, since);
 }
 
 // The aggregate's rule for such requests; null when it has none.

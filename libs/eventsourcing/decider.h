@@ -51,15 +51,26 @@ absl::StatusOr<WrappedEvents> Wrap(absl::StatusOr<std::vector<Event>> events) {
   return wrapped;
 }
 
+// The release of events that this executable can write and read: goes up with each new event type
+// or field. A region writes those of its write release (service_node.h) and before, so that
+// executables of the release before can read its logs.
+inline constexpr uint32_t kEventRelease = 1;
+
 // How one kind of command is decided (command_rule.h). Lives for ever.
 class CommandRule {
  public:
+  // `since`: the first release that can read what the rule writes.
+  explicit CommandRule(uint32_t since) : since_(since) {}
   virtual ~CommandRule() = default;
+  uint32_t since() const { return since_; }
   virtual const google::protobuf::Descriptor& request() const = 0;
   // From what another replica sent: the request without its header, and the facts of the rule.
   // INVALID_ARGUMENT naming the one of both that cannot be read.
   virtual absl::StatusOr<Decision> Restore(const Uuid& key, std::string_view body,
                                            std::string_view facts) const = 0;
+
+ private:
+  const uint32_t since_;
 };
 
 // Names an aggregate's category, state, events, Evolve and rules. One static object for each

@@ -303,6 +303,25 @@ TEST_F(ReplicasTest, WhileTheLogIsOutOfReachCallersAreTold) {
   EXPECT_THAT(world_.Texts(a_, list_), ElementsAre("three"));
 }
 
+// As while a region is upgraded: its replicas can write the later release, and may not yet.
+TEST_F(ReplicasTest, WhatAnEarlierReleaseCannotReadIsWrittenOnlyWhenTheRegionSaysSo) {
+  world_.Own(a_);
+  Command later = world_.Append(list_, {"of a later release"});
+  later.since = kEventRelease + 1;
+  const Answer refused = world_.Run(a_, later);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(StatusReason(refused.status()), "WRITE_RELEASE");
+  EXPECT_EQ(StatusReason(world_.Run(b_, later).status()), "WRITE_RELEASE");
+  EXPECT_EQ(world_.Count(0, EntryKind::kRecord), 0);
+
+  ReplicaWorld::Replica& raised = world_.Start("c", kEventRelease + 1);
+  world_.Assign(a_, {});
+  world_.Own(raised);
+  EXPECT_TRUE(world_.Run(raised, later).ok());
+  Settle();
+  EXPECT_THAT(world_.Texts(a_, list_), ElementsAre("of a later release"));
+}
+
 TEST_F(ReplicasTest, ACommandIsHandedOverWhole) {
   Command command = world_.Append(list_, {"one", "two"});
   command.actor.set_role(access::v1::ROLE_NURSE);

@@ -10,10 +10,12 @@
 #include <map>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "libs/base/about.h"
 #include "libs/base/check.h"
+#include "libs/base/refusal.h"
 #include "libs/base/status_macros.h"
 
 namespace buurtlog::eventsourcing {
@@ -274,6 +276,27 @@ const std::vector<ProjectionRunner*>& ServiceNode::read_models() const {
   return impl_->read_models;
 }
 const std::vector<ProcessRunner*>& ServiceNode::processes() const { return impl_->processes; }
+
+absl::StatusOr<uint32_t> LoadOrMakeWriteRelease(const std::string& shared_folder, Files& files) {
+  const std::string path = shared_folder + "/write_release";
+  if (!files.Exists(path)) {
+    ABSL_RETURN_IF_ERROR(files.MakeFolder(shared_folder));
+    const absl::Status made = files.WriteOnce(path, absl::StrCat(kEventRelease, "\n"));
+    if (!made.ok() && !absl::IsAlreadyExists(made)) return made;
+  }
+  ABSL_ASSIGN_OR_RETURN(const std::string text, files.Read(path));
+  uint32_t release = 0;
+  if (!absl::SimpleAtoi(text, &release) || release == 0) {
+    return absl::DataLossError(absl::StrCat(path, " is no number"));
+  }
+  if (release > kEventRelease) {
+    return WithReason(absl::FailedPreconditionError(
+                          absl::StrCat(path, ": the region writes release ", release,
+                                       ", and this executable reads up to ", kEventRelease)),
+                      "NEWER_RELEASE");
+  }
+  return release;
+}
 
 absl::StatusOr<std::string> LoadOrMakeCommandHashKey(const std::string& shared_folder,
                                                      const std::string& data_folder, Files& files,

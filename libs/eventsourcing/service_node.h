@@ -98,6 +98,12 @@ class ServiceNode {
   std::unique_ptr<Impl> impl_;
 };
 
+// The release of events that the region writes, from the file `write_release` of the shared folder:
+// a number, which an operator raises when every replica can read the later release. A region that
+// has no such file writes that of this executable, and has it from now on. FAILED_PRECONDITION with
+// NEWER_RELEASE for one that this executable cannot read; DATA_LOSS for what is no number.
+absl::StatusOr<uint32_t> LoadOrMakeWriteRelease(const std::string& shared_folder, Files& files);
+
 // The key that command hashes are made with: <shared>/keys/command_hash, made at first use, mode
 // 0600; DATA_LOSS when it is missing though the data folder has logs.
 absl::StatusOr<std::string> LoadOrMakeCommandHashKey(const std::string& shared_folder,

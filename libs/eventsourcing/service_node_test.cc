@@ -250,5 +250,16 @@ TEST_F(ServiceNodeTest, ManyCallersOnARealSchedulerAllGetTheirAnswer) {
   EXPECT_EQ(events, static_cast<uint64_t>(kCommands));
 }
 
+TEST_F(ServiceNodeTest, TheWriteReleaseIsMadeOnceAndReadFromThenOn) {
+  EXPECT_EQ(*LoadOrMakeWriteRelease(folder_, SystemFiles()), kEventRelease);
+  EXPECT_EQ(*LoadOrMakeWriteRelease(folder_, SystemFiles()), kEventRelease);
+  const std::string path = folder_ + "/write_release";
+  ASSERT_TRUE(SystemFiles().WriteAtomically(path, absl::StrCat(kEventRelease + 1)).ok());
+  EXPECT_EQ(StatusReason(LoadOrMakeWriteRelease(folder_, SystemFiles()).status()), "NEWER_RELEASE");
+  ASSERT_TRUE(SystemFiles().WriteAtomically(path, "one").ok());
+  EXPECT_EQ(LoadOrMakeWriteRelease(folder_, SystemFiles()).status().code(),
+            absl::StatusCode::kDataLoss);
+}
+
 }  // namespace
 }  // namespace buurtlog::eventsourcing

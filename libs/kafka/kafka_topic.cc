@@ -23,7 +23,7 @@ namespace {
 using eventlog::LogIdentity;
 using eventlog::Offset;
 
-// Until every partition of a new topic has its leader.
+// Until every partition of a topic has its leader, and every broker knows it.
 constexpr absl::Duration kLeadersMax = absl::Seconds(30);
 constexpr absl::Duration kLeadersPause = absl::Milliseconds(50);
 
@@ -126,7 +126,7 @@ absl::StatusOr<Message> TryReadMessage(rd_kafka_t* client, const std::string& to
 
 absl::StatusOr<Message> ReadMessage(rd_kafka_t* client, const std::string& topic, int32_t partition,
                                     Offset offset) {
-  return Persist(kAskMax, [&] { return TryReadMessage(client, topic, partition, offset); });
+  return Persist(kLeadersMax, [&] { return TryReadMessage(client, topic, partition, offset); });
 }
 
 absl::StatusOr<Offset> EndOf(rd_kafka_t* client, const std::string& topic, int32_t partition) {
@@ -136,7 +136,7 @@ absl::StatusOr<Offset> EndOf(rd_kafka_t* client, const std::string& topic, int32
   };
   // A partition may be between two leaders.
   ABSL_ASSIGN_OR_RETURN(
-      const Ends ends, Persist(kAskMax, [&]() -> absl::StatusOr<Ends> {
+      const Ends ends, Persist(kLeadersMax, [&]() -> absl::StatusOr<Ends> {
         Ends now;
         ABSL_RETURN_IF_ERROR(
             Passing(StatusOf(rd_kafka_query_watermark_offsets(client, topic.c_str(), partition,

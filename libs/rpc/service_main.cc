@@ -193,6 +193,8 @@ class RunningProcess {
     forwarders_.push_back(
         std::make_unique<ReplicaForwarder>(served.service, [this] { return ServiceToken(); }));
     options.forwarder = forwarders_.back().get();
+    ABSL_ASSIGN_OR_RETURN(options.executor.write_release, eventsourcing::LoadOrMakeWriteRelease(
+                                                              main_.shared_folder, SystemFiles()));
     ABSL_ASSIGN_OR_RETURN(options.command_hash_key, eventsourcing::LoadOrMakeCommandHashKey(
                                                         main_.shared_folder, main_.data_folder,
                                                         SystemFiles(), SystemRandom()));

@@ -19,6 +19,7 @@ constexpr absl::Duration kAnswerMax = absl::Seconds(60);
 // Asked again at each look, besides all that was answered since the one before.
 constexpr size_t kOlderRepeatsMax = 50;
 constexpr size_t kOpenFaultsMax = 2;
+constexpr int kExitOutOfReach = 5;
 // Ahead by less than what makes other owners wait, or behind by more than an owner may be.
 constexpr absl::Duration kClockAheadMax = absl::Seconds(4);
 constexpr absl::Duration kClockBehindMax = absl::Seconds(20);
@@ -152,7 +153,7 @@ bool ChaosRun::InjectInReplica(ChaosKind kind, size_t replica, absl::Duration la
       break;
     case ChaosKind::kEndReplica:
       // One that has only just been started would end before it minds the signal.
-      if (!region_.AwaitServing(replica, kStartMax).ok()) return false;
+      if (!AwaitServing(replica).ok()) return false;
       region_.Signal(replica, SIGTERM);
       if (const int exit_code = region_.Wait(replica); exit_code != 0) {
         Violation(absl::StrCat("a clean stop ended with ", exit_code));
@@ -212,10 +213,23 @@ void ChaosRun::HealThoseThatAreOver() {
 void ChaosRun::HealAll() {
   for (const Open& fault : std::exchange(open_, {})) Heal(fault);
   for (size_t i = 0; i < region_.count(); ++i) {
-    if (const absl::Status up = region_.AwaitServing(i, kStartMax); !up.ok()) {
+    if (const absl::Status up = AwaitServing(i); !up.ok()) {
       Violation(absl::StrCat("replica ", i, " does not serve: ", up.ToString()));
     }
   }
+}
+
+// As whoever supervises it would: one that has given up, since the brokers were out of reach while
+// it started, is started again.
+absl::Status ChaosRun::AwaitServing(size_t replica) {
+  const absl::Time give_up = absl::Now() + kStartMax;
+  absl::Status up = region_.AwaitServing(replica, kStartMax);
+  while (absl::IsOutOfRange(up) && absl::Now() < give_up) {
+    if (region_.Wait(replica) != kExitOutOfReach) break;
+    region_.Launch(replica);
+    up = region_.AwaitServing(replica, give_up - absl::Now());
+  }
+  return up;
 }
 
 // Until whatever a nurse waited for while this happened was answered.
@@ -264,7 +278,7 @@ void ChaosRun::End() {
   for (const Open& fault : std::exchange(open_, {})) Heal(fault);
   for (size_t i = 0; i < region_.count(); ++i) {
     if (!region_.running(i)) continue;
-    region_.AwaitServing(i, kStartMax).IgnoreError();
+    AwaitServing(i).IgnoreError();
     region_.Signal(i, SIGTERM);
     if (const int exit_code = region_.Wait(i); exit_code != 0) {
       Violation(absl::StrCat("a clean stop ended with ", exit_code));

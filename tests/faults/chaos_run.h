@@ -93,6 +93,7 @@ class ChaosRun {
   void Heal(const Open& fault);
   void HealThoseThatAreOver();
   void HealAll();
+  absl::Status AwaitServing(size_t replica);
   bool Well(size_t replica) const;
   void Look(bool all);
   void MeasureWait(ChaosKind kind, absl::Time begun);

@@ -51,7 +51,7 @@ class ReplicaWorld final : public CommandForwarder {
   }
 
   // Follows when this returns, and owns nothing.
-  Replica& Start(const std::string& name) {
+  Replica& Start(const std::string& name, uint32_t write_release = kEventRelease) {
     auto replica = std::make_unique<Replica>(kNow);
     replica->name = name;
     std::filesystem::create_directories(folder_);
@@ -64,6 +64,7 @@ class ReplicaWorld final : public CommandForwarder {
     options.owner = name;
     options.command_hash_key = std::string(32, 'k');
     options.shared = true;
+    options.write_release = write_release;
     replica->executor = std::make_unique<CommandExecutor>(
         CommandExecutor::Parts{log, *replica->store, scheduler, replica->clock, random,
                                replica->metrics, this},
