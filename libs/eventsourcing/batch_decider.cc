@@ -8,15 +8,10 @@
 #include "libs/base/refusal.h"
 #include "libs/base/status_macros.h"
 #include "libs/eventsourcing/event_codec.h"
+#include "libs/eventsourcing/record_folder.h"
 
 namespace buurtlog::eventsourcing {
 namespace {
-
-void SetTime(absl::Time time, google::protobuf::Timestamp& proto) {
-  const timespec parts = absl::ToTimespec(time);
-  proto.set_seconds(parts.tv_sec);
-  proto.set_nanos(static_cast<int32_t>(parts.tv_nsec));
-}
 
 // What is decided on is what is stored: no finer than the record keeps it.
 absl::Time StoredPrecision(absl::Time time) {

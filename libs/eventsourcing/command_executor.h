@@ -89,8 +89,10 @@ struct ExecutorOptions {
   bool shared = false;
   // Commands that may write events of a later release are FAILED_PRECONDITION with WRITE_RELEASE.
   uint32_t write_release = kEventRelease;
-  size_t queue_max = 10'000;  // commands that wait in a partition; one more is RESOURCE_EXHAUSTED
-  size_t batch_max = 1'024;   // commands decided in one batch
+  // Commands that wait in a partition to be decided, and as many for an owner; one more is
+  // RESOURCE_EXHAUSTED.
+  size_t queue_max = 10'000;
+  size_t batch_max = 1'024;          // commands decided in one batch
   size_t batches_in_flight_max = 4;  // appended, not yet durable, for each partition
   size_t cached_states_max = 2'048;  // for each partition
   size_t recorded_refusals_per_minute_max =

@@ -12,12 +12,6 @@
 namespace buurtlog::eventsourcing {
 namespace {
 
-void SetTime(absl::Time time, google::protobuf::Timestamp& proto) {
-  const timespec parts = absl::ToTimespec(time);
-  proto.set_seconds(parts.tv_sec);
-  proto.set_nanos(static_cast<int32_t>(parts.tv_nsec));
-}
-
 absl::Status TakeId(const std::string& bytes, std::string_view field, bool may_be_empty, Uuid& id) {
   if (bytes.empty() && may_be_empty) return absl::OkStatus();
   const absl::StatusOr<Uuid> parsed = UuidFromBytes(bytes);

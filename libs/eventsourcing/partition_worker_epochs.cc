@@ -168,6 +168,10 @@ void PartitionWorker::Hold(PendingCommandPtr pending) {
   if (now - *pending->waits_since > kOwnerWaitMax) {
     return core_.Answer(std::move(pending), NotOwner());
   }
+  if (held_.size() >= core_.options.queue_max) {
+    return core_.Answer(std::move(pending),
+                        absl::ResourceExhaustedError("too many commands wait for an owner"));
+  }
   held_.push_back(std::move(pending));
   if (std::exchange(looks_again_, true)) return;
   tasks_.PostAfter(kLookAgain, [this] {

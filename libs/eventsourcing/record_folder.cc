@@ -139,6 +139,12 @@ absl::StatusOr<absl::Time> NewestRecordedAt(eventlog::LogReader& log, eventlog::
   return newest;
 }
 
+void SetTime(absl::Time time, google::protobuf::Timestamp& proto) {
+  const timespec parts = absl::ToTimespec(time);
+  proto.set_seconds(parts.tv_sec);
+  proto.set_nanos(static_cast<int32_t>(parts.tv_nsec));
+}
+
 absl::Time TimeOf(const google::protobuf::Timestamp& time) {
   return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
 }

@@ -54,5 +54,6 @@ absl::StatusOr<absl::Time> NewestRecordedAt(eventlog::LogReader& log, eventlog::
                                             const eventlog::FoldState& head);
 
 absl::Time TimeOf(const google::protobuf::Timestamp& time);
+void SetTime(absl::Time time, google::protobuf::Timestamp& proto);
 
 }  // namespace buurtlog::eventsourcing

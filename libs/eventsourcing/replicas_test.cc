@@ -208,6 +208,23 @@ TEST_F(ReplicasTest, WithoutAnOwnerACommandIsGivenBackInTheEnd) {
   EXPECT_EQ((*answer)->status().code(), absl::StatusCode::kUnavailable);
 }
 
+TEST_F(ReplicasTest, OnlySoManyCommandsWaitForAnOwner) {
+  world_.queue_max = 5;
+  ReplicaWorld::Replica& small = world_.Start("c");
+  std::vector<AnswerPtr> answers;
+  for (int i = 0; i < 7; ++i) {
+    answers.push_back(world_.Send(small, world_.Append(list_, {"text"})));
+    world_.scheduler.RunUntilIdle();
+  }
+  for (size_t i = 0; i < answers.size(); ++i) {
+    EXPECT_EQ(answers[i]->has_value(), i >= 5);
+    if (i < 5) continue;
+    EXPECT_EQ((*answers[i])->status().code(), absl::StatusCode::kResourceExhausted);
+  }
+  world_.Own(small);
+  for (size_t i = 0; i < 5; ++i) EXPECT_TRUE(answers[i]->has_value() && (*answers[i])->ok());
+}
+
 TEST_F(ReplicasTest, TwoThatTakeThemselvesForAssignedEndTheirQuarrel) {
   world_.Own(a_);
   b_.executor->Assign({0, 1});

@@ -65,6 +65,7 @@ class ReplicaWorld final : public CommandForwarder {
     options.command_hash_key = std::string(32, 'k');
     options.shared = true;
     options.write_release = write_release;
+    options.queue_max = queue_max;
     replica->executor = std::make_unique<CommandExecutor>(
         CommandExecutor::Parts{log, *replica->store, scheduler, replica->clock, random,
                                replica->metrics, this},
@@ -178,6 +179,7 @@ class ReplicaWorld final : public CommandForwarder {
   SimulatedScheduler scheduler;
   SeededRandom random;
   const Uuid actor = NewId();
+  size_t queue_max = ExecutorOptions().queue_max;  // of replicas that are started from now on
 
  private:
   static eventlog::LogIdentity Identity() {
