@@ -1,4 +1,5 @@
 #include "libs/rpc/testing/hosted_service.h"
+#include "libs/rpc/testing/http_get.h"
 
 namespace buurtlog::rpc {
 namespace {
@@ -277,31 +278,12 @@ TEST_F(ServiceHostTest, AnRpcWithoutRuleCanBeCalledByNobody) {
   }
 }
 
-std::string HttpGet(int port, const std::string& path) {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<uint16_t>(port));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  std::string answer;
-  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0) {
-    const std::string request = absl::StrCat("GET ", path, " HTTP/1.0\r\n\r\n");
-    EXPECT_EQ(write(fd, request.data(), request.size()), static_cast<ssize_t>(request.size()));
-    char buffer[4096];
-    for (ssize_t got = 0; (got = read(fd, buffer, sizeof(buffer))) > 0;) {
-      answer.append(buffer, static_cast<size_t>(got));
-    }
-  }
-  close(fd);
-  return answer;
-}
-
 TEST_F(ServiceHostTest, MetricsCountCallsByMethodAndCode) {
   Start({.metrics_address = "127.0.0.1:0"});
   ASSERT_EQ(GetIdentity(), absl::OkStatus());
   ASSERT_EQ(GetIdentity(), absl::OkStatus());
   ASSERT_FALSE(GetIdentity(access::v1::ROLE_NURSE).ok());
-  const std::string text = HttpGet(host_->metrics_port(), "/metrics");
+  const std::string text = testing::HttpGet(host_->metrics_port(), "/metrics");
   const std::string method = "method=\"buurtlog.log.v1.LogService/GetIdentity\"";
   EXPECT_THAT(text, HasSubstr(absl::StrCat("buurtlog_rpc_duration_seconds_count{code=\"OK\",",
                                            method, "} 2")));

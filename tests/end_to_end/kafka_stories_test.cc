@@ -115,6 +115,31 @@ TEST(KafkaStoriesTest, ARegionMovesFromSqliteToKafkaAndBack) {
   EXPECT_EQ(verified_on_sqlite.exit_code, 0) << verified_on_sqlite.out << verified_on_sqlite.err;
 }
 
+// The alarms themselves, and that their metrics exist, are checked by DeployTest.monitoring.
+TEST(KafkaStoriesTest,
+     OPS_11_LagAppendTimesAndParkedStreamsAreMeasuredAndTriedAgainWithOneCommand) {
+  TemporaryFolder folder;
+  TeamAtWork team(folder.path(), WordsOf(kafka::NewTestRegion("")));
+  const std::string client = team.TakeClientIn();
+  team.Plan(client, 0, absl::Hours(2), 30);
+  EXPECT_GE(team.Timeline(client).entries_size(), 1);
+  const std::string metrics = team.system().Metrics();
+  for (const char* series :
+       {R"(buurtlog_projection_lag_records{read_model="client_timeline"} 0)",
+        R"(buurtlog_projection_parked_streams{read_model="client_timeline"} 0)",
+        R"(buurtlog_process_parked_streams{process="record_moved_visits"} 0)",
+        R"(buurtlog_partitions_owned{service="visits"} 16)",
+        R"(buurtlog_log_sync_seconds_count{service="visits"})",
+        R"(buurtlog_log_epochs_total{service="visits"})",
+        R"(buurtlog_log_void_entries_total{service="visits"} 0)",
+        R"(buurtlog_command_outcomes_total{code="OK",service="visits"})"}) {
+    EXPECT_THAT(metrics, ::testing::HasSubstr(series));
+  }
+  EXPECT_EQ(team.system().Command({"login", "operator"}).exit_code, 0);
+  EXPECT_EQ(team.system().Command({"parked"}).exit_code, 0);
+  EXPECT_EQ(team.system().Command({"parked", "--retry"}).exit_code, 0);
+}
+
 TEST(KafkaStoriesTest, WhatNeverCountsCanBeLookedAt) {
   TemporaryFolder folder;
   kafka::TopicOptions options = kafka::NewTestRegion("visits");

@@ -9,11 +9,13 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "libs/base/check.h"
 #include "libs/base/files.h"
 #include "libs/base/testing/patience.h"
 #include "libs/kafka/testing/test_cluster.h"
+#include "libs/rpc/testing/http_get.h"
 #include "tools/buurtlog/sign_in.h"
 
 namespace buurtlog::end_to_end {
@@ -96,6 +98,13 @@ void RunningSystem::Start() {
   const nlohmann::json serving = nlohmann::json::parse(*line, nullptr, /*allow_exceptions=*/false);
   ASSERT_TRUE(serving.is_object()) << *line;
   address_ = serving.value("address", "");
+  metrics_address_ = serving.value("metrics_address", "");
+}
+
+std::string RunningSystem::Metrics() const {
+  int port = 0;
+  EXPECT_TRUE(absl::SimpleAtoi(metrics_address_.substr(metrics_address_.rfind(':') + 1), &port));
+  return rpc::testing::HttpGet(port, "/metrics");
 }
 
 void RunningSystem::Kill() {

@@ -61,6 +61,8 @@ class RunningSystem {
   void Kill();  // kill -9
   int Stop();   // SIGTERM; the exit code
   const std::string& address() const { return address_; }
+  // What /metrics says.
+  std::string Metrics() const;
   const std::string& data_folder() const { return data_folder_; }
   ChildProcess& process() { return *process_; }
 
@@ -74,6 +76,7 @@ class RunningSystem {
   std::string data_folder_;
   std::vector<std::string> log_words_;
   std::string address_;
+  std::string metrics_address_;
   std::optional<ChildProcess> process_;
 };
 
