@@ -33,7 +33,7 @@ constexpr absl::Duration kTokenAgeMax = absl::Minutes(1);
 constexpr int kReconnectFirstMillis = 50;
 constexpr int kReconnectLastMillis = 500;
 
-std::unique_ptr<ReplicaService::Stub> Connect(const std::string& address) {
+std::shared_ptr<ReplicaService::Stub> Connect(const std::string& address) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectFirstMillis);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kReconnectFirstMillis);
@@ -72,7 +72,7 @@ class ReplicaForwarder::Impl {
     const auto none = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return calls_.empty(); };
     absl::MutexLock lock(&mutex_);
     closed_ = true;
-    for (const auto& call : calls_) call->context.TryCancel();
+    for (const auto& call : calls_) call->context->TryCancel();
     mutex_.Await(absl::Condition(&none));
   }
 
@@ -83,38 +83,41 @@ class ReplicaForwarder::Impl {
     call->request.set_service(service_);
     call->done = std::move(done);
     const absl::Time until = std::min(deadline, absl::Now() + kForwardMax);
-    call->context.set_deadline(absl::ToChronoTime(until));
-    ReplicaService::Stub* const stub = Begin(owner, call);
-    if (stub == nullptr) return call->done(absl::UnavailableError("the process is ending"));
-    stub->async()->ExecuteCommand(&call->context, &call->request, &call->response,
-                                  [this, call](const grpc::Status& status) {
-                                    Answer(*call, FromGrpc(status));
-                                    End(call);
-                                  });
+    call->context->set_deadline(absl::ToChronoTime(until));
+    if (!Begin(owner, call)) return call->done(absl::UnavailableError("the process is ending"));
+    call->stub->async()->ExecuteCommand(call->context.get(), &call->request, &call->response,
+                                        [this, call](const grpc::Status& status) {
+                                          Answer(*call, FromGrpc(status));
+                                          End(call);
+                                        });
   }
 
  private:
   struct Call {
-    grpc::ClientContext context;
+    // Of the forwarder; a call that was answered has none of both. The last that holds a channel
+    // must not be a thread of gRPC's, which would wait for itself.
+    std::shared_ptr<ReplicaService::Stub> stub;
+    std::unique_ptr<grpc::ClientContext> context = std::make_unique<grpc::ClientContext>();
     ExecuteCommandRequest request;
     ExecuteCommandResponse response;
     eventsourcing::CommandDone done;
   };
   using CallPtr = std::shared_ptr<Call>;
 
-  // Null when no call may begin any more.
-  ReplicaService::Stub* Begin(const std::string& owner, const CallPtr& call) {
+  // False when no call may begin any more.
+  bool Begin(const std::string& owner, const CallPtr& call) {
     absl::MutexLock lock(&mutex_);
-    if (closed_) return nullptr;
+    if (closed_) return false;
     calls_.insert(call);
     if (const absl::Time now = absl::Now(); now - signed_at_ > kTokenAgeMax) {
       authorization_ = "Bearer " + token_();
       signed_at_ = now;
     }
-    call->context.AddMetadata("authorization", authorization_);
-    std::unique_ptr<ReplicaService::Stub>& stub = stubs_[owner];
+    call->context->AddMetadata("authorization", authorization_);
+    std::shared_ptr<ReplicaService::Stub>& stub = stubs_[owner];
     if (stub == nullptr) stub = Connect(owner);
-    return stub.get();
+    call->stub = stub;
+    return true;
   }
 
   static void Answer(Call& call, const absl::Status& status) {
@@ -128,6 +131,8 @@ class ReplicaForwarder::Impl {
 
   void End(const CallPtr& call) {
     absl::MutexLock lock(&mutex_);
+    call->context.reset();
+    call->stub.reset();
     calls_.erase(call);
   }
 
@@ -137,7 +142,7 @@ class ReplicaForwarder::Impl {
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   std::string authorization_ ABSL_GUARDED_BY(mutex_);
   absl::Time signed_at_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
-  absl::flat_hash_map<std::string, std::unique_ptr<ReplicaService::Stub>> stubs_
+  absl::flat_hash_map<std::string, std::shared_ptr<ReplicaService::Stub>> stubs_
       ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_set<CallPtr> calls_ ABSL_GUARDED_BY(mutex_);
 };
