@@ -278,7 +278,10 @@ void ChaosRun::End() {
   for (const Open& fault : std::exchange(open_, {})) Heal(fault);
   for (size_t i = 0; i < region_.count(); ++i) {
     if (!region_.running(i)) continue;
-    AwaitServing(i).IgnoreError();
+    if (const absl::Status up = AwaitServing(i); !up.ok()) {
+      Violation(absl::StrCat("replica ", i, " does not serve at the end: ", up.ToString()));
+      continue;
+    }
     region_.Signal(i, SIGTERM);
     if (const int exit_code = region_.Wait(i); exit_code != 0) {
       Violation(absl::StrCat("a clean stop ended with ", exit_code));
