@@ -34,6 +34,12 @@ v1::ConfirmVisit ConfirmVisitOf(const v1::ConfirmDayRequest& request, const v1::
   return confirm;
 }
 
+// It may have been written, or may come to be.
+bool OutcomeIsUnknown(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
+         absl::IsCancelled(status);
+}
+
 void Fill(const absl::Status& status, type::v1::ItemError& error) {
   error.set_code(static_cast<int32_t>(status.code()));
   error.set_reason(StatusReason(status).value_or(""));
@@ -86,8 +92,9 @@ absl::StatusOr<std::vector<Command>> CommandsFor(const rpc::CallContext& call,
   return commands;
 }
 
-v1::ConfirmDayResponse ResponseTo(const v1::ConfirmDayRequest& request,
-                                  const std::vector<absl::StatusOr<type::v1::Receipt>>& receipts) {
+absl::StatusOr<v1::ConfirmDayResponse> ResponseTo(
+    const v1::ConfirmDayRequest& request,
+    const std::vector<absl::StatusOr<type::v1::Receipt>>& receipts) {
   v1::ConfirmDayResponse response;
   for (int i = 0; i < request.visits_size(); ++i) {
     const auto& receipt = receipts[static_cast<size_t>(i)];
@@ -96,6 +103,8 @@ v1::ConfirmDayResponse ResponseTo(const v1::ConfirmDayRequest& request,
     if (receipt.ok()) {
       *confirmed.mutable_result()->mutable_receipt() = *receipt;
       confirmed.set_recording_id(NewRecordingId(KeyOf(request, request.visits(i))));
+    } else if (OutcomeIsUnknown(receipt.status())) {
+      return receipt.status();
     } else {
       Fill(receipt.status(), *confirmed.mutable_result()->mutable_error());
     }

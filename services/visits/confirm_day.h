@@ -24,7 +24,11 @@ absl::StatusOr<std::vector<eventsourcing::Command>> CommandsFor(
     const rpc::CallContext& call, const v1::ConfirmDayRequest& request,
     const std::vector<ClientFacts>& facts);
 
-v1::ConfirmDayResponse ResponseTo(const v1::ConfirmDayRequest& request,
-                                  const std::vector<absl::StatusOr<type::v1::Receipt>>& receipts);
+// The answer to the whole call. UNAVAILABLE, DEADLINE_EXCEEDED or CANCELLED when that came of a
+// visit: nobody knows yet what becomes of it, so there is no answer for it, and the same call
+// brings the answers of all.
+absl::StatusOr<v1::ConfirmDayResponse> ResponseTo(
+    const v1::ConfirmDayRequest& request,
+    const std::vector<absl::StatusOr<type::v1::Receipt>>& receipts);
 
 }  // namespace buurtlog::visits
