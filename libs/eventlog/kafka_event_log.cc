@@ -6,7 +6,6 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/clock.h"
 #include "libs/base/about.h"
 #include "libs/base/status_macros.h"
 #include "libs/eventlog/log_mover.h"
@@ -75,7 +74,8 @@ class KafkaEventLog::Impl {
  public:
   Impl(std::unique_ptr<Topic> topic, TopicCopy copy, const KafkaLogOptions& options,
        Scheduler& scheduler)
-      : topic_(std::move(topic)),
+      : sleep_(options.sleep),
+        topic_(std::move(topic)),
         lock_(std::move(copy.lock)),
         discarded_(std::move(copy.discarded)),
         offsets_(std::move(copy.offsets)),
@@ -153,7 +153,7 @@ class KafkaEventLog::Impl {
   absl::StatusOr<std::vector<Offset>> EndsBehindTheCopy() {
     absl::Status ended = absl::OkStatus();
     for (int look = 0; look < kEndLooksMax; ++look) {
-      if (look > 0) absl::SleepFor(kEndLookPause);
+      if (look > 0) sleep_(kEndLookPause);
       ABSL_ASSIGN_OR_RETURN(std::vector<Offset> ends, topic_->Ends());
       ended = absl::OkStatus();
       for (Partition partition = 0; partition < ends.size() && ended.ok(); ++partition) {
@@ -186,7 +186,7 @@ class KafkaEventLog::Impl {
     if (!full()) return;
     bool go_on = false;
     while (!go_on) {
-      absl::SleepFor(kCopyPause);
+      sleep_(kCopyPause);
       absl::MutexLock lock(&mutex_);
       waits_for_copy_ = full();
       go_on = closing_ || !waits_for_copy_;
@@ -208,6 +208,7 @@ class KafkaEventLog::Impl {
   }
 
   // Destroyed from the last to the first.
+  const std::function<void(absl::Duration)> sleep_;
   const std::unique_ptr<Topic> topic_;
   const std::unique_ptr<FileLock> lock_;
   const std::string discarded_;

@@ -4,6 +4,7 @@
 // counts, the broker decides only their order (docs/log-format.md).
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "libs/base/clock.h"
 #include "libs/base/files.h"
@@ -28,6 +30,8 @@ struct KafkaLogOptions {
   // For the time and the nonce in epoch records. Outlive the log.
   Clock* clock = &SystemClock();
   Random* random = &SystemRandom();
+  // Lets the thread that opens or follows wait.
+  std::function<void(absl::Duration)> sleep = absl::SleepFor;
 };
 
 class KafkaEventLog final : public EventLog {

@@ -206,6 +206,7 @@ void PartitionWorker::OnForwarded(uint64_t number, absl::StatusOr<type::v1::Rece
   }
   // Unknown whether it was decided; under its key it is decided once, wherever it is sent next.
   pending->unreached = true;
+  pending->in_doubt = true;
   if (phase_ != Phase::kFollowing || catching_up_) {
     waiting_.push_back(std::move(pending));
     return Work();
@@ -222,6 +223,7 @@ void PartitionWorker::OnForwarded(uint64_t number, absl::StatusOr<type::v1::Rece
 void PartitionWorker::TakeBackForwarded() {
   for (auto& [number, forwarded] : forwarded_) {
     forwarded.pending->unreached = false;
+    forwarded.pending->in_doubt = true;
     waiting_.push_back(std::move(forwarded.pending));
   }
   forwarded_.clear();

@@ -37,6 +37,8 @@ struct PendingCommand {
   // the owner was asked and did not answer.
   std::optional<absl::Duration> waits_since;
   bool unreached = false;
+  // An owner may have decided it and the answer was lost: nobody may say that it was not begun.
+  bool in_doubt = false;
   // Filled in by the decision, for when the batch is durable.
   bool recorded = false;
   absl::StatusOr<type::v1::Receipt> answer = absl::UnknownError("not decided yet");
@@ -88,6 +90,12 @@ struct ExecutorCore {
   // Every command ends here, once.
   void Answer(PendingCommandPtr pending, absl::StatusOr<type::v1::Receipt> answer) {
     in_flight->fetch_sub(1, std::memory_order_relaxed);
+    const bool was_not_begun =
+        absl::IsDeadlineExceeded(answer.status()) || absl::IsResourceExhausted(answer.status());
+    if (pending->in_doubt && was_not_begun) {
+      answer = absl::UnavailableError(
+          "unknown whether another replica took the command; repeat it with the same key");
+    }
     metrics.Outcome(answer.status().code());
     pending->done(std::move(answer));
   }

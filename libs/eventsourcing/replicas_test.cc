@@ -302,6 +302,21 @@ TEST_F(ReplicasTest, OneWhoseClockIsBehindBeginsNoEpochAndSaysWhy) {
   EXPECT_TRUE(b_.executor->health().ok());
 }
 
+// Found by the simulation: the owner may have decided it, and the answer was lost.
+TEST_F(ReplicasTest, WhatAnOwnerMayHaveDecidedIsNotSaidToBeUntouched) {
+  world_.Own(a_);
+  world_.Cut(a_);
+  Command command = world_.Append(list_, {"one"});
+  command.deadline = ReplicaWorld::kNow + absl::Seconds(1);
+  const AnswerPtr answer = world_.Send(b_, command);
+  Settle(absl::Milliseconds(50));
+  EXPECT_FALSE(answer->has_value());
+  b_.clock.Advance(absl::Seconds(2));
+  Settle();
+  ASSERT_TRUE(answer->has_value());
+  EXPECT_EQ((*answer)->status().code(), absl::StatusCode::kUnavailable);
+}
+
 // An epoch that cannot be had for the log's sake is no quarrel: whoever waits is told soon.
 TEST_F(ReplicasTest, WhileTheLogIsOutOfReachCallersAreTold) {
   world_.Own(a_);

@@ -122,6 +122,15 @@ void Clients::Send(Machine& machine, Wish& wish) {
       });
 }
 
+void Clients::SendUnwatched(Machine& machine) {
+  Wish wish;
+  wish.key = NewUuid(clock_.Now(), random_);
+  wish.actor = actors_.front();
+  wish.list = NewUuid(clock_.Now(), random_);
+  wish.texts = {absl::StrCat("text ", ++next_text_)};
+  machine.lists().executor->Execute(CommandOf(machine, wish), [](const Ledger::Answer&) {});
+}
+
 size_t Clients::RepeatUnanswered(Machine& machine, size_t count) {
   size_t sent = 0;
   while (next_repeated_ < ledger_.size() && sent < count) {

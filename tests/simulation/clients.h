@@ -24,6 +24,8 @@ class Clients {
 
   // One thing that some caller does now with `machine`, which is open.
   void Act(Machine& machine);
+  // A command on a new list that nobody keeps account of.
+  void SendUnwatched(Machine& machine);
   // Sends again what has no answer for good, up to `count`; the number sent.
   size_t RepeatUnanswered(Machine& machine, size_t count);
   // Everything that is not answered yet from the first to the last; used by RepeatUnanswered.

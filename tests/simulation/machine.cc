@@ -35,6 +35,11 @@ Machine::Machine(std::string name, uint64_t seed, uint32_t partitions, Parts par
   lists_.type = &ListAggregate();
   copies_.name = kCopies;
   copies_.type = &CopyAggregate();
+  if (parts_.region == nullptr) return;
+  parts_.region->Add(*this);
+  for (Service* service : {&lists_, &copies_}) {
+    service->forwarder = parts_.region->NewForwarder(*this, service->name);
+  }
 }
 
 Machine::~Machine() { End(); }
@@ -63,8 +68,22 @@ std::vector<LogSource> Machine::Sources() {
   return {{lists_.log.get(), lists_.codec.get()}, {copies_.log.get(), copies_.codec.get()}};
 }
 
+absl::Status Machine::OpenCopyOfTopic(Service& service) {
+  eventlog::KafkaLogOptions options;
+  options.folder = absl::StrCat(FolderOf(service.name), "/log");
+  options.clock = &clock_;
+  options.random = &random_;
+  options.sleep = [this](absl::Duration time) { parts_.scheduler.PassTime(time); };
+  ABSL_ASSIGN_OR_RETURN(
+      service.own_log,
+      eventlog::KafkaEventLog::Open(parts_.region->topic(service.name).Connect(link_), options,
+                                    disk_.files(), parts_.scheduler));
+  return absl::OkStatus();
+}
+
 absl::Status Machine::OpenLog(Service& service) {
   if (parts_.shared != nullptr) return absl::OkStatus();
+  if (parts_.region != nullptr) return OpenCopyOfTopic(service);
   const eventlog::SqliteLogOptions options = LogOptions(service.name);
   auto log = eventlog::SqliteEventLog::Open(options, disk_.files(), parts_.scheduler);
   if (absl::IsNotFound(log.status())) {
@@ -89,7 +108,9 @@ absl::Status Machine::OpenService(Service& service) {
   ABSL_ASSIGN_OR_RETURN(service.store,
                         StateStore::Open(FolderOf(service.name) + "/state.db", {service.type},
                                          partitions_, parts_.scheduler, disk_.files()));
+  ABSL_RETURN_IF_ERROR(service.store->BelongTo(service.log->identity().log_id));
   eventsourcing::ExecutorOptions options;
+  options.shared = parts_.region != nullptr;
   options.owner = name_;
   options.command_hash_key = std::string(32, 'k');
   options.queue_max = 60;
@@ -99,7 +120,7 @@ absl::Status Machine::OpenService(Service& service) {
   options.recorded_refusals_per_minute_max = 20;
   service.executor = std::make_unique<CommandExecutor>(
       CommandExecutor::Parts{*service.log, *service.store, parts_.scheduler, clock_, random_,
-                             *metrics_},
+                             *metrics_, service.forwarder.get()},
       std::vector<const eventsourcing::AggregateType*>{service.type}, options);
   return absl::OkStatus();
 }
@@ -151,7 +172,10 @@ void Machine::End() {
     service->log = nullptr;
     service->own_log = nullptr;
   }
+  link_.Drop();
 }
+
+void Machine::ForgetEverything() { disk_.SetImage({}); }
 
 std::optional<absl::Status> Machine::started() const {
   if (!lists_.started.has_value() || !copies_.started.has_value()) return std::nullopt;
@@ -192,9 +216,10 @@ absl::Status Machine::Settled() {
 }
 
 void Machine::SetLogFaults(uint64_t one_in) {
-  log_faults_ = one_in;
-  if (lists_.log != nullptr) lists_.log->SetFaults(one_in);
-  if (copies_.log != nullptr) copies_.log->SetFaults(one_in);
+  log_faults_ = parts_.region == nullptr ? one_in : 0;
+  link_.one_in = parts_.region == nullptr ? 0 : one_in;
+  if (lists_.log != nullptr) lists_.log->SetFaults(log_faults_);
+  if (copies_.log != nullptr) copies_.log->SetFaults(log_faults_);
 }
 
 }  // namespace buurtlog::simulation

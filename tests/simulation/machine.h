@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "libs/base/random.h"
 #include "libs/base/scheduler.h"
+#include "libs/eventlog/kafka_event_log.h"
 #include "libs/eventlog/memory_event_log.h"
 #include "libs/eventlog/sqlite_event_log.h"
 #include "libs/eventsourcing/command_executor.h"
@@ -21,6 +22,7 @@
 #include "libs/sqlite/testing/simulated_disk.h"
 #include "tests/simulation/dice.h"
 #include "tests/simulation/report.h"
+#include "tests/simulation/simulated_region.h"
 #include "tests/simulation/unreliable_log.h"
 
 namespace buurtlog::simulation {
@@ -38,7 +40,9 @@ class Machine {
   struct Parts {
     SimulatedScheduler& scheduler;
     TaskQueue& later;    // outlives every life of the machine
-    SharedLogs* shared;  // null: the sqlite engine, on the disk
+    // Where neither is, it is the sqlite engine, on the disk.
+    SharedLogs* shared;       // null: not the memory engine
+    SimulatedRegion* region;  // null: not the kafka engine
     Report& report;
   };
   Machine(std::string name, uint64_t seed, uint32_t partitions, Parts parts);
@@ -48,6 +52,8 @@ class Machine {
   absl::Status Open();
   // Ends everything. On a disk that has crashed nothing of that reaches the disk.
   void End();
+  // Between two lives: a new machine by the old name.
+  void ForgetEverything();
   // How the start of the executors ended; nothing while it is under way.
   std::optional<absl::Status> started() const;
   bool is_open() const { return opened_; }
@@ -61,7 +67,8 @@ class Machine {
   struct Service {
     std::string name;
     const eventsourcing::AggregateType* type = nullptr;
-    std::unique_ptr<eventlog::SqliteEventLog> own_log;
+    std::unique_ptr<eventsourcing::CommandForwarder> forwarder;
+    std::unique_ptr<eventlog::EventLog> own_log;
     std::unique_ptr<UnreliableLog> log;
     std::unique_ptr<eventsourcing::EventCodec> codec;
     std::unique_ptr<eventsourcing::StateStore> store;
@@ -69,12 +76,14 @@ class Machine {
     std::optional<absl::Status> started;
     eventlog::EventLog& engine(SharedLogs* shared) const;
   };
+  Service& service(const std::string& name) { return name == lists_.name ? lists_ : copies_; }
   Service& lists() { return lists_; }
   Service& copies() { return copies_; }
   eventsourcing::ProjectionRunner& list_model() { return *list_model_; }
   eventsourcing::ProjectionRunner& copy_model() { return *copy_model_; }
   sqlite::testing::SimulatedDisk& disk() { return disk_; }
   LyingClock& clock() { return clock_; }
+  Link& link() { return link_; }  // to the brokers and the other replicas
   const std::string& name() const { return name_; }
   std::string FolderOf(const std::string& service) const;
   eventlog::SqliteLogOptions LogOptions(const std::string& service);
@@ -83,6 +92,7 @@ class Machine {
  private:
   absl::Status OpenService(Service& service);
   absl::Status OpenLog(Service& service);
+  absl::Status OpenCopyOfTopic(Service& service);
   absl::Status OpenFollowers();
   bool HasCaughtUp(eventsourcing::ProjectionRunner& runner);
 
@@ -93,6 +103,7 @@ class Machine {
   sqlite::testing::SimulatedDisk disk_;
   LyingClock clock_;
   SeededRandom random_;
+  Link link_;
   uint64_t life_ = 0;
   bool opened_ = false;
   uint64_t log_faults_ = 0;

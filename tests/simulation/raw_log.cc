@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "libs/base/status_macros.h"
 #include "libs/eventlog/record.h"
+#include "libs/eventlog/topic_message.h"
 
 namespace buurtlog::simulation {
 namespace {
@@ -90,6 +91,59 @@ class Judge {
   RawLog& log_;
 };
 
+// Decides which entries of a topic's partition count, and gives those to the judge.
+class TopicJudge {
+ public:
+  TopicJudge(const eventlog::LogIdentity& identity, Partition partition, RawLog& log)
+      : judge_(identity, partition, log),
+        head_(eventlog::InitialHash(identity, partition)) {}
+
+  absl::Status Add(std::string_view bytes) {
+    ABSL_ASSIGN_OR_RETURN(const EntryView entry, eventlog::ParseEntry(bytes));
+    eventlog::EntryHeader header = entry.header;
+    if (header.kind == EntryKind::kBarrier) return absl::OkStatus();
+    if (header.kind == EntryKind::kEpoch) {
+      if (header.epoch != epoch_ + 1) return absl::OkStatus();
+      header.sequence = sequence_;
+      header.previous_hash = head_;
+    } else if (header.epoch != epoch_ || header.sequence != sequence_ ||
+               header.previous_hash != head_) {
+      return absl::OkStatus();
+    }
+    const std::string canonical = eventlog::EncodeEntry(header, entry.body);
+    epoch_ = header.epoch;
+    ++sequence_;
+    head_ = eventlog::EntryHash(head_, canonical);
+    return judge_.Add(canonical);
+  }
+
+ private:
+  Judge judge_;
+  eventlog::Epoch epoch_ = 0;
+  eventlog::Sequence sequence_ = 1;
+  eventlog::Hash head_;
+};
+
+// The offset of the message with the last entry that counts; 0 without one.
+absl::StatusOr<eventlog::Offset> ReadPartition(const SimulatedTopic& topic, Partition partition,
+                                               RawLog& raw) {
+  TopicJudge judge(topic.identity(), partition, raw);
+  const auto& messages = topic.messages(partition);
+  eventlog::Offset last = 0;
+  for (size_t i = eventlog::kFirstEntryOffset; i < messages.size(); ++i) {
+    const auto offset = static_cast<eventlog::Offset>(i);
+    ABSL_ASSIGN_OR_RETURN(
+        const auto entries,
+        eventlog::EntriesOf({partition, offset, messages[i].key, messages[i].value}));
+    for (const std::string_view entry : entries) {
+      const size_t before = raw.hashes[partition].size();
+      ABSL_RETURN_IF_ERROR(judge.Add(entry));
+      if (raw.hashes[partition].size() > before) last = offset;
+    }
+  }
+  return last;
+}
+
 }  // namespace
 
 size_t RawStream::CountBefore(eventlog::Sequence next) const {
@@ -112,6 +166,22 @@ absl::StatusOr<RawLog> ReadRawLog(eventlog::LogReader& log) {
     }
   }
   return raw;
+}
+
+absl::StatusOr<RawLog> ReadRawTopic(const SimulatedTopic& topic) {
+  RawLog raw;
+  raw.hashes.resize(topic.identity().partitions);
+  for (Partition partition = 0; partition < topic.identity().partitions; ++partition) {
+    ABSL_RETURN_IF_ERROR(ReadPartition(topic, partition, raw).status());
+  }
+  return raw;
+}
+
+absl::StatusOr<eventlog::Offset> LastCountingOffset(const SimulatedTopic& topic,
+                                                    Partition partition) {
+  RawLog raw;
+  raw.hashes.resize(topic.identity().partitions);
+  return ReadPartition(topic, partition, raw);
 }
 
 absl::Status CheckExtends(const RawLog& before, const RawLog& after) {

@@ -13,6 +13,7 @@
 #include "buurtlog/log/v1/record.pb.h"
 #include "libs/base/ids.h"
 #include "libs/eventlog/event_log.h"
+#include "tests/simulation/simulated_topic.h"
 
 namespace buurtlog::simulation {
 
@@ -49,6 +50,13 @@ struct RawLog {
 // Reads to the end of every partition. DATA_LOSS says what does not hold; UNAVAILABLE when the log
 // was out of reach.
 absl::StatusOr<RawLog> ReadRawLog(eventlog::LogReader& log);
+
+// What counts in a topic, from its messages and by rules of its own.
+absl::StatusOr<RawLog> ReadRawTopic(const SimulatedTopic& topic);
+
+// Of the message with the last entry that counts in this partition; 0 without one.
+absl::StatusOr<eventlog::Offset> LastCountingOffset(const SimulatedTopic& topic,
+                                                    eventlog::Partition partition);
 
 // Everything that `before` had stands in `after` at the same places.
 absl::Status CheckExtends(const RawLog& before, const RawLog& after);

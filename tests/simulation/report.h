@@ -8,11 +8,12 @@
 
 namespace buurtlog::simulation {
 
-enum class Engine { kMemory, kSqlite };
+enum class Engine { kMemory, kSqlite, kKafka };
 
 struct Report {
   uint64_t commands = 0;  // handed to an executor, repeats and those of the process included
   uint64_t answers = 0;
+  uint64_t handed = 0;                // commands, from one replica to another
   uint64_t records = 0;               // that count in the end
   uint64_t queries = 0;               // of read models and states, with the positions to wait for
   uint64_t crashes = 0;               // of a machine, at whatever moment
@@ -30,6 +31,7 @@ struct Report {
   void Add(const Report& other) {
     commands += other.commands;
     answers += other.answers;
+    handed += other.handed;
     records += other.records;
     queries += other.queries;
     crashes += other.crashes;

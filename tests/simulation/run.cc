@@ -16,6 +16,7 @@ std::string NameOf(Kind kind) {
   switch (kind) {
     case Kind::kSqlite: return "sqlite";
     case Kind::kMemory: return "memory";
+    case Kind::kKafka: return "kafka";
     case Kind::kDamage: return "damage";
   }
   return "";
@@ -31,7 +32,9 @@ absl::StatusOr<Kind> KindNamed(std::string_view name) {
 Report RunSeed(Kind kind, uint64_t seed) {
   WorldOptions options;
   options.seed = seed;
-  options.engine = kind == Kind::kMemory ? Engine::kMemory : Engine::kSqlite;
+  options.engine = kind == Kind::kMemory  ? Engine::kMemory
+                   : kind == Kind::kKafka ? Engine::kKafka
+                                          : Engine::kSqlite;
   return kind == Kind::kDamage ? RunDamage(seed, kFlips) : RunWorld(options);
 }
 

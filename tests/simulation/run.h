@@ -11,8 +11,9 @@
 
 namespace buurtlog::simulation {
 
-enum class Kind { kSqlite, kMemory, kDamage };
-inline constexpr std::array<Kind, 3> kKinds = {Kind::kSqlite, Kind::kMemory, Kind::kDamage};
+enum class Kind { kSqlite, kMemory, kKafka, kDamage };
+inline constexpr std::array<Kind, 4> kKinds = {Kind::kSqlite, Kind::kMemory, Kind::kKafka,
+                                               Kind::kDamage};
 std::string NameOf(Kind kind);
 // INVALID_ARGUMENT for a name that is none.
 absl::StatusOr<Kind> KindNamed(std::string_view name);

@@ -31,7 +31,7 @@ everything shown is what the log says. Exit code 1 when something does not hold;
   --first N       begin at seed N (default: 1)
   --seeds N       so many seeds (default: 20)
   --minutes M     go on to further seeds for so many minutes instead
-  --kind KIND     sqlite, memory or damage worlds only (default: in turn)
+  --kind KIND     sqlite, memory, kafka or damage worlds only (default: in turn)
   --until_found   end at the first violation
   --json          the report as one JSON object
   --trace         print the trace of every seed: equal where two runs did the same
@@ -97,6 +97,7 @@ std::vector<Figure> FiguresOf(const Report& report, uint64_t worlds) {
   return {{"worlds", worlds, false},
           {"commands", report.commands, true},
           {"answers", report.answers, false},
+          {"handed to another replica", report.handed, false},
           {"records that count", report.records, false},
           {"queries", report.queries, false},
           {"crashes", report.crashes, true},

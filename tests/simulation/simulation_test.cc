@@ -37,6 +37,10 @@ TEST(SimulationTest, NothingIsLostOrDoubledOnTheMemoryEngineWhoeverOwnsIt) {
   RunSeeds(Kind::kMemory);
 }
 
+TEST(SimulationTest, NothingIsLostOrDoubledOnTheKafkaEngineWhateverTheNetworkDoes) {
+  RunSeeds(Kind::kKafka);
+}
+
 TEST(SimulationTest, AFlippedBitIsFoundWhereItStandsOrLooksLikeACrash) { RunSeeds(Kind::kDamage); }
 
 TEST(SimulationTest, TheSameSeedDoesTheSameWhateverRanBefore) {

@@ -46,10 +46,16 @@ World::World(const WorldOptions& options)
     shared_ = NewSharedLogs(partitions, scheduler_);
     machines = 1 + dice_.Below(2);
   }
+  if (options.engine == Engine::kKafka) {
+    region_ = std::make_unique<SimulatedRegion>(partitions, scheduler_, *later_, dice_.Seed(),
+                                                report_);
+    machines = 2 + dice_.Below(2);
+  }
   for (uint64_t i = 0; i < machines; ++i) {
     inhabitants_.push_back(
         {std::make_unique<Machine>(absl::StrCat("machine", i), dice_.Seed(), partitions,
-                                   Machine::Parts{scheduler_, *later_, shared_.get(), report_}),
+                                   Machine::Parts{scheduler_, *later_, shared_.get(),
+                                                  region_.get(), report_}),
          {}});
   }
 }
@@ -89,6 +95,7 @@ void World::RunTasks(uint64_t count) {
 void World::BeginLife(Inhabitant& inhabitant) {
   Machine& machine = *inhabitant.machine;
   inhabitant.fate = {};
+  machine.link().cut = machine.link().cut && dice_.OneIn(2);
   const bool long_life = dice_.OneIn(4);
   inhabitant.fate.steps = 1 + dice_.Below(long_life ? kStepsOfLongLifeMax : kStepsMax);
   const uint64_t end = dice_.Below(10);
@@ -186,6 +193,7 @@ void World::Step() {
       for (uint64_t i = 0; i < acts; ++i) clients_.Act(*inhabitant.machine);
     }
   }
+  if (region_ != nullptr && dice_.OneIn(20)) region_->Propose();
   RunTasks(dice_.Below(kTasksPerStepMax));
 }
 
@@ -210,19 +218,31 @@ void World::MakeTrouble(Inhabitant& inhabitant) {
         shared_->lists->InjectFault(static_cast<eventlog::MemoryFault>(dice_.Below(7)));
         shared_->copies->InjectFault(static_cast<eventlog::MemoryFault>(dice_.Below(7)));
         if (dice_.OneIn(2)) shared_->lists->ReleaseLate();
+      } else if (region_ != nullptr) {
+        machine.link().cut = !machine.link().cut;
       }
       return;
     default:
-      // A process that hangs, and then goes on as if it were still the owner.
-      machine.lists().log->Hold();
-      later_->PostAfter(dice_.UpTo(absl::Seconds(10)), [&machine, life = machine.life()] {
-        if (machine.life() == life) machine.lists().log->LetGo();
-      });
+      return Hang(machine);
   }
 }
 
+// A process that hangs, and then goes on as if it were still the owner.
+void World::Hang(Machine& machine) {
+  if (region_ != nullptr) {
+    machine.link().Hold();
+  } else {
+    machine.lists().log->Hold();
+  }
+  later_->PostAfter(dice_.UpTo(absl::Seconds(10)), [&machine, life = machine.life()] {
+    if (machine.life() != life) return;
+    machine.link().LetGo();
+    machine.lists().log->LetGo();
+  });
+}
+
 void World::TryASecondOwner(Machine& machine) {
-  if (shared_ != nullptr) return;
+  if (shared_ != nullptr || region_ != nullptr) return;
   const auto second = eventlog::SqliteEventLog::Open(machine.LogOptions(kLists),
                                                      machine.disk().files(), scheduler_);
   if (machine.disk().crashed() || StatusReason(second.status()) == "DATA_FOLDER_IN_USE") return;
@@ -242,9 +262,15 @@ void World::Mend() {
     machine.SetLogFaults(0);
     machine.clock().SetAhead(furthest_ahead_);
     if (machine.is_open() && machine.disk().crashed()) EndLife(inhabitant);
+    machine.link().cut = false;
+    machine.link().LetGo();
     if (machine.is_open()) machine.lists().log->LetGo();
   }
   if (!StartAll()) return;
+  if (region_ != nullptr) {
+    scheduler_.RunFor(kWaitMax);  // proposals that are on their way come first
+    region_->Settle();
+  }
   RepeatEverything();
   if (!Broken()) CheckTheEnd();
 }

@@ -54,10 +54,12 @@ class World {
   void StartFailed(Inhabitant& inhabitant, const absl::Status& why);
   void Step();
   void MakeTrouble(Inhabitant& inhabitant);
+  void Hang(Machine& machine);
   void TryASecondOwner(Machine& machine);
 
   // Everything that holds at any moment between two tasks at which `machine` serves.
   void Check(Machine& machine);
+  absl::StatusOr<RawLog> LogOf(Machine& machine, Machine::Service& service);
   absl::Status CheckModels(Machine& machine, const RawLog& lists, const RawLog& copies);
 
   // The end: no more faults, everything is repeated until it is answered, and followed to the end.
@@ -65,6 +67,11 @@ class World {
   bool StartAll();
   void RepeatEverything();
   void CheckTheEnd();
+  // Every replica of the kafka engine has read all of each topic.
+  absl::Status CheckReplicasAgree();
+  // The end of a topic is lost, and each replica that has read it must notice.
+  void CheckALostTailIsFound();
+  void ExpectLossFound(Machine& machine);
   absl::Status CheckCopies(const RawLog& lists, const RawLog& copies);
 
   const WorldOptions options_;
@@ -75,6 +82,7 @@ class World {
   LyingClock true_clock_;
   absl::Duration furthest_ahead_;
   std::unique_ptr<SharedLogs> shared_;
+  std::unique_ptr<SimulatedRegion> region_;
   Clients clients_;
   std::vector<Inhabitant> inhabitants_;
   RawLog seen_lists_;

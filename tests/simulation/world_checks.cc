@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "libs/base/about.h"
 #include "libs/base/status_macros.h"
 #include "tests/simulation/models.h"
 #include "tests/simulation/world.h"
@@ -105,10 +106,22 @@ absl::Status World::CheckModels(Machine& machine, const RawLog& lists, const Raw
                                                                           : status;
 }
 
+// All there is of it, of which `machine` may have read a part only; what that is must agree.
+absl::StatusOr<RawLog> World::LogOf(Machine& machine, Machine::Service& service) {
+  eventlog::EventLog& engine = service.engine(shared_.get());
+  ABSL_ASSIGN_OR_RETURN(RawLog own, ReadRawLog(engine));
+  if (region_ == nullptr) return own;
+  if (const absl::Status health = engine.health(); absl::IsDataLoss(health)) return health;
+  ABSL_ASSIGN_OR_RETURN(RawLog all, ReadRawTopic(region_->topic(service.name)));
+  const absl::Status agree = CheckExtends(own, all);
+  if (!agree.ok()) return About(machine.name(), agree);
+  return all;
+}
+
 void World::Check(Machine& machine) {
   ++report_.checks;
-  absl::StatusOr<RawLog> lists = ReadRawLog(machine.lists().engine(shared_.get()));
-  absl::StatusOr<RawLog> copies = ReadRawLog(machine.copies().engine(shared_.get()));
+  absl::StatusOr<RawLog> lists = LogOf(machine, machine.lists());
+  absl::StatusOr<RawLog> copies = LogOf(machine, machine.copies());
   for (const absl::Status& status : {lists.status(), copies.status()}) {
     if (absl::IsUnavailable(status)) return;
     if (!status.ok()) return Violated(status);
@@ -139,6 +152,62 @@ absl::Status World::CheckCopies(const RawLog& lists, const RawLog& copies) {
   return absl::OkStatus();
 }
 
+absl::Status World::CheckReplicasAgree() {
+  if (region_ == nullptr) return absl::OkStatus();
+  for (Inhabitant& inhabitant : inhabitants_) {
+    for (const char* service : {kLists, kCopies}) {
+      ABSL_ASSIGN_OR_RETURN(
+          const RawLog own,
+          ReadRawLog(inhabitant.machine->service(service).engine(shared_.get())));
+      ABSL_ASSIGN_OR_RETURN(const RawLog all, ReadRawTopic(region_->topic(service)));
+      if (own.hashes != all.hashes) {
+        return absl::UnavailableError(
+            absl::StrCat(inhabitant.machine->name(), " has not read all of ", service));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Every replica has read everything when this begins, and was ended in order.
+void World::CheckALostTailIsFound() {
+  SimulatedTopic& topic = region_->topic(kLists);
+  const auto partition = static_cast<Partition>(dice_.Below(region_->partitions()));
+  const auto full = LastCountingOffset(topic, partition);
+  if (!full.ok() || *full < eventlog::kFirstEntryOffset) return Violated(full.status());
+  for (Inhabitant& inhabitant : inhabitants_) EndLife(inhabitant);
+  topic.CutFrom(partition, *full - static_cast<eventlog::Offset>(
+                                       dice_.Below(static_cast<uint64_t>(*full))));
+  const bool goes_on = dice_.OneIn(2);
+  if (goes_on) {
+    // One that has read nothing takes what is there for all there was, and writes on.
+    Inhabitant& first = inhabitants_.front();
+    first.machine->ForgetEverything();
+    Violated(first.machine->Open());
+    scheduler_.RunFor(absl::Seconds(5));
+    region_->Settle();
+    for (int i = 0; i < 100; ++i) {
+      clients_.SendUnwatched(*first.machine);
+      scheduler_.RunFor(absl::Milliseconds(100));
+    }
+  }
+  for (size_t i = goes_on ? 1 : 0; i < inhabitants_.size(); ++i) {
+    ExpectLossFound(*inhabitants_[i].machine);
+  }
+}
+
+void World::ExpectLossFound(Machine& machine) {
+  absl::Status found = machine.Open();
+  if (found.ok()) {
+    scheduler_.RunFor(absl::Seconds(10));
+    found = machine.lists().own_log->health();
+  }
+  if (absl::IsDataLoss(found)) return;
+  Violated(absl::InternalError(
+      absl::StrCat(machine.name(), " did not notice that its topic lost entries: ",
+                   found.ToString())));
+}
+
 void World::CheckTheEnd() {
   absl::Status end = absl::UnknownError("not looked at");
   for (int tries = 0; tries < 40 && !end.ok() && !Broken(); ++tries) {
@@ -148,6 +217,7 @@ void World::CheckTheEnd() {
       if (end.ok()) end = inhabitant.machine->Settled();
       Check(*inhabitant.machine);
     }
+    if (end.ok()) end = CheckReplicasAgree();
     if (end.ok()) end = CheckCopies(seen_lists_, seen_copies_);
   }
   Violated(end);
@@ -167,6 +237,7 @@ void World::CheckTheEnd() {
       }
     }
   }
+  if (region_ != nullptr && !Broken()) CheckALostTailIsFound();
 }
 
 }  // namespace buurtlog::simulation
