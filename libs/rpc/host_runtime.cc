@@ -106,6 +106,7 @@ absl::Status Admit(const RegisteredMethod& method, const grpc::CallbackServerCon
                    const grpc::ByteBuffer& bytes, AdmittedCall& call) {
   SetDeadline(method, grpc_context, call);
   ABSL_RETURN_IF_ERROR(Authenticate(method, grpc_context, call.context.caller));
+  ABSL_RETURN_IF_ERROR(method.host.budget.Take(call.context.caller));
   if (const std::string_view id = MetadataOf(grpc_context, kCorrelationId); !id.empty()) {
     const absl::StatusOr<Uuid> parsed = ParseUuid(id);
     if (!parsed.ok()) return InvalidField(kCorrelationId, "is not a UUID");

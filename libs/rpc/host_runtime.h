@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "libs/rpc/access.h"
+#include "libs/rpc/call_budget.h"
 #include "libs/rpc/call_metrics.h"
 #include "libs/rpc/form_rules.h"
 #include "libs/rpc/service_host.h"
@@ -59,10 +60,13 @@ class DrainGate {
 
 struct HostRuntime {
   HostRuntime(const HostOptions& host_options, ServiceHost::Parts host_parts)
-      : options(host_options), parts(host_parts) {}
+      : options(host_options),
+        parts(host_parts),
+        budget(options.team_calls_per_second, parts.clock) {}
 
   const HostOptions options;
   const ServiceHost::Parts parts;
+  CallBudget budget;
 
   const std::shared_ptr<DrainGate> gate = std::make_shared<DrainGate>();
   absl::Mutex mutex;
@@ -92,7 +96,7 @@ struct AdmittedCall {
   std::optional<absl::Duration> end_after;
 };
 
-// Token, role, then form. `bytes` is read, not changed.
+// Token, role, budget, then form. `bytes` is read, not changed.
 absl::Status Admit(const RegisteredMethod& method, const grpc::CallbackServerContext& grpc_context,
                    const grpc::ByteBuffer& bytes, AdmittedCall& call);
 

@@ -123,8 +123,7 @@ class ReplicaForwarder::Impl {
   static void Answer(Call& call, const absl::Status& status) {
     if (status.ok()) return call.done(std::move(*call.response.mutable_receipt()));
     // None of these says what became of the command.
-    if (absl::IsCancelled(status) || absl::IsUnknown(status) ||
-        absl::IsDeadlineExceeded(status)) {
+    if (absl::IsCancelled(status) || absl::IsUnknown(status) || absl::IsDeadlineExceeded(status)) {
       return call.done(absl::UnavailableError(status.message()));
     }
     call.done(status);

@@ -25,6 +25,9 @@ struct HostOptions {
   absl::Duration deadline_default = absl::Seconds(10);  // for callers that set none
   absl::Duration deadline_max = absl::Minutes(5);       // unary calls; streams may live longer
   absl::Duration drain_max = absl::Seconds(10);         // SIGTERM to end
+  // Calls each second of a team, or of a person without one, for long; more are RESOURCE_EXHAUSTED
+  // with reason TOO_MANY_CALLS. 0: no limit.
+  double team_calls_per_second = 0;
   bool insecure_dev = false;  // built-in issuer; refuses to listen on anything but loopback
                               // (INSECURE_DEV_NEEDS_LOOPBACK)
 };

@@ -269,6 +269,7 @@ class RunningProcess {
     HostOptions options;
     options.address = main_.address;
     options.metrics_address = main_.metrics_address;
+    options.team_calls_per_second = main_.team_calls_per_second;
     options.insecure_dev = main_.insecure_dev;
     std::vector<LogToServe> logs;
     std::vector<eventsourcing::ServiceNode*> nodes;

@@ -21,6 +21,9 @@ namespace buurtlog::rpc {
 // A service that has not begun by then gives up, so that whoever started it can try again.
 inline constexpr absl::Duration kFollowedServiceWaitMax = absl::Minutes(1);
 
+// Twelve nurses who all hurry make a tenth of it; a program that has gone wild makes thousands.
+inline constexpr double kTeamCallsPerSecond = 200;
+
 // Another service, whose log this one follows.
 struct FollowedService {
   std::string service;  // "teams"
@@ -56,7 +59,8 @@ struct ServiceMain {
   std::string address;
   // Where other replicas of the services reach this process; empty: `address`.
   std::string advertised_address;
-  std::string metrics_address;  // empty: none
+  std::string metrics_address;                         // empty: none
+  double team_calls_per_second = kTeamCallsPerSecond;  // as in HostOptions
   bool insecure_dev = false;
   bool verbose = false;
   std::vector<ServedService> services;  // after those in the same process that they follow

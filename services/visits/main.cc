@@ -20,6 +20,8 @@ ABSL_FLAG(std::string, advertised_address, "",
 ABSL_FLAG(std::string, metrics_address, "", "Host and port for /metrics; empty for none.");
 ABSL_FLAG(std::string, teams_address, "127.0.0.1:7410", "Host and port of the teams service.");
 ABSL_FLAG(std::string, clients_address, "127.0.0.1:7411", "Host and port of the clients service.");
+ABSL_FLAG(double, team_calls_per_second, buurtlog::rpc::kTeamCallsPerSecond,
+          "Calls each second that one team may make; more are refused. 0: no limit.");
 ABSL_FLAG(bool, insecure_dev, false, "Built-in issuer of tokens, for trying out on loopback only.");
 ABSL_FLAG(bool, verbose, false, "Log every call.");
 
@@ -36,6 +38,7 @@ int main(int argc, char** argv) {
   main.address = absl::GetFlag(FLAGS_address);
   main.advertised_address = absl::GetFlag(FLAGS_advertised_address);
   main.metrics_address = absl::GetFlag(FLAGS_metrics_address);
+  main.team_calls_per_second = absl::GetFlag(FLAGS_team_calls_per_second);
   main.insecure_dev = absl::GetFlag(FLAGS_insecure_dev);
   main.verbose = absl::GetFlag(FLAGS_verbose);
   main.services.push_back(VisitsService::Served(absl::GetFlag(FLAGS_teams_address),

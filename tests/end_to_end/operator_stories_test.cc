@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -16,6 +17,7 @@
 #include "buurtlog/log/v1/operations_service.grpc.pb.h"
 #include "libs/base/care_day.h"
 #include "libs/base/files.h"
+#include "libs/base/refusal.h"
 #include "libs/base/scheduler.h"
 #include "libs/base/testing/patience.h"
 #include "tests/end_to_end/team_at_work.h"
@@ -117,6 +119,94 @@ struct Acknowledged {
   visits::v1::RecordUnplannedVisitRequest request;
   visits::v1::RecordUnplannedVisitResponse response;
 };
+
+// Somebody's program asks for the same thing on four connections, as fast as it is answered.
+class Flood {
+ public:
+  Flood(const RunningSystem& system, const identity::Person& nurse)
+      : system_(system), nurse_(nurse) {
+    for (int i = 0; i < kConnections; ++i) {
+      connections_.push_back(scheduler_->NewQueue("flood", QueueKind::kBlocking));
+      connections_.back()->Post([this] { Ask(); });
+    }
+  }
+  void WaitUntilRefused() {
+    absl::MutexLock lock(&mutex_);
+    const auto refused = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return refused_ > 0; };
+    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&refused), Patience(absl::Seconds(60))));
+  }
+  void End() {
+    absl::MutexLock lock(&mutex_);
+    stop_ = true;
+    const auto all = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return ended_ == kConnections; };
+    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&all), Patience(absl::Seconds(60))));
+    EXPECT_TRUE(others_.empty()) << others_.front();
+  }
+
+ private:
+  static constexpr int kConnections = 4;
+
+  void Ask() {
+    const Session session = system_.As(nurse_.person_id.ToString());
+    Caller<VisitsService> call(session);
+    visits::v1::GetTeamHoursRequest request;
+    request.set_team_id(nurse_.team_id.ToString());
+    request.set_from_date(CareDayText(CareDay(SystemClock().Now())));
+    request.set_to_date(request.from_date());
+    while (true) {
+      const absl::Status status = call(&Visits::GetTeamHours, request).status();
+      absl::MutexLock lock(&mutex_);
+      if (StatusReason(status) == "TOO_MANY_CALLS") {
+        ++refused_;
+      } else if (!status.ok()) {
+        others_.push_back(status);
+      }
+      if (stop_) {
+        ++ended_;
+        return;
+      }
+    }
+  }
+
+  const RunningSystem& system_;
+  const identity::Person nurse_;
+  absl::Mutex mutex_;
+  int refused_ ABSL_GUARDED_BY(mutex_) = 0;
+  int ended_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<absl::Status> others_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<Scheduler> scheduler_ = NewThreadPoolScheduler(1);
+  std::vector<std::unique_ptr<TaskQueue>> connections_;
+};
+
+// What the others' calls take meanwhile is measured by `tools/bench/run flood`.
+TEST(OperatorStoriesTest, OPS_13_ATeamWhoseProgramFloodsIsSlowedDownAndTheOthersAreServed) {
+  TemporaryFolder folder;
+  ASSERT_EQ(MakeRegion(folder.path(), {"--teams", "2", "--years", "0.03", "--seed", "7"}).exit_code,
+            0);
+  RunningSystem system(folder.path());
+  const auto people = Expect(identity::LoadPeople(folder.path(), SystemFiles()));
+  const auto nurse = [&people](const Uuid* not_of) {
+    return *std::find_if(people.begin(), people.end(), [not_of](const identity::Person& person) {
+      return person.role == access::v1::ROLE_NURSE &&
+             (not_of == nullptr || person.team_id != *not_of);
+    });
+  };
+  const identity::Person wild = nurse(nullptr);
+  const identity::Person other = nurse(&wild.team_id);
+  Flood flood(system, wild);
+  flood.WaitUntilRefused();
+  const Session session = system.As(other.person_id.ToString());
+  Caller<VisitsService> call(session);
+  visits::v1::GetDaySheetRequest sheet;
+  sheet.set_nurse_id(other.person_id.ToString());
+  sheet.set_date(CareDayText(CareDay(SystemClock().Now())));
+  for (int i = 0; i < 100; ++i) {
+    const auto seen = call(&Visits::GetDaySheet, sheet);
+    EXPECT_TRUE(seen.ok()) << seen.status();
+  }
+  flood.End();
+}
 
 visits::v1::RecordUnplannedVisitRequest Unplanned(const TeamAtWork& team,
                                                   const std::string& client_id, int i) {

@@ -42,7 +42,8 @@ void RegionProcesses::Launch(size_t number) {
   std::vector<std::string> words = {Program("buurtlog"), "--json",    "--data",
                                     replica.data_folder, "--address", replica.address};
   for (std::string& word : LogWordsFor(number)) words.push_back(std::move(word));
-  words.insert(words.end(), {"serve", "--insecure-dev", "--shared", shared_folder_});
+  words.insert(words.end(), {"serve", "--insecure-dev", "--team_calls_per_second", "0", "--shared",
+                             shared_folder_});
   std::vector<std::string> environment = replica.clock->Environment();
   for (std::string& word : replica.disk->Environment()) environment.push_back(std::move(word));
   auto started = ChildProcess::Start(words, environment, replica.log_file);

@@ -23,12 +23,21 @@ SystemProcesses::SystemProcesses(Shape shape, std::string data_folder, std::stri
 
 std::vector<std::string> SystemProcesses::WordsFor(size_t process) const {
   if (shape_ == Shape::kServe) {
-    return {Program("buurtlog"), "--json",      "--data", data_folder_,
-            "--address",         addresses_[0], "serve",  "--insecure-dev"};
+    return {Program("buurtlog"),
+            "--json",
+            "--data",
+            data_folder_,
+            "--address",
+            addresses_[0],
+            "serve",
+            "--insecure-dev",
+            "--team_calls_per_second",
+            "0"};
   }
-  std::vector<std::string> words = {
-      Program(absl::StrCat("buurtlog-", kServices[process])), absl::StrCat("--data=", data_folder_),
-      absl::StrCat("--address=", addresses_[process]), "--insecure_dev"};
+  std::vector<std::string> words = {Program(absl::StrCat("buurtlog-", kServices[process])),
+                                    absl::StrCat("--data=", data_folder_),
+                                    absl::StrCat("--address=", addresses_[process]),
+                                    "--insecure_dev", "--team_calls_per_second=0"};
   if (process > 0) words.push_back(absl::StrCat("--teams_address=", addresses_[0]));
   if (process > 1) words.push_back(absl::StrCat("--clients_address=", addresses_[1]));
   return words;

@@ -30,7 +30,8 @@ class Damage {
         later_(scheduler_.NewQueue("the world", QueueKind::kCompute)),
         clock_(scheduler_),
         clients_(dice_.Seed(), clock_, report_),
-        machine_("machine0", dice_.Seed(), partitions_, {scheduler_, *later_, nullptr, nullptr, report_}) {}
+        machine_("machine0", dice_.Seed(), partitions_,
+                 {scheduler_, *later_, nullptr, nullptr, report_}) {}
 
   Report Run(uint64_t flips) {
     Fill();

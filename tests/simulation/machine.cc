@@ -74,10 +74,9 @@ absl::Status Machine::OpenCopyOfTopic(Service& service) {
   options.clock = &clock_;
   options.random = &random_;
   options.sleep = [this](absl::Duration time) { parts_.scheduler.PassTime(time); };
-  ABSL_ASSIGN_OR_RETURN(
-      service.own_log,
-      eventlog::KafkaEventLog::Open(parts_.region->topic(service.name).Connect(link_), options,
-                                    disk_.files(), parts_.scheduler));
+  ABSL_ASSIGN_OR_RETURN(service.own_log, eventlog::KafkaEventLog::Open(
+                                             parts_.region->topic(service.name).Connect(link_),
+                                             options, disk_.files(), parts_.scheduler));
   return absl::OkStatus();
 }
 

@@ -39,7 +39,7 @@ class Machine {
  public:
   struct Parts {
     SimulatedScheduler& scheduler;
-    TaskQueue& later;    // outlives every life of the machine
+    TaskQueue& later;  // outlives every life of the machine
     // Where neither is, it is the sqlite engine, on the disk.
     SharedLogs* shared;       // null: not the memory engine
     SimulatedRegion* region;  // null: not the kafka engine

@@ -95,8 +95,7 @@ class Judge {
 class TopicJudge {
  public:
   TopicJudge(const eventlog::LogIdentity& identity, Partition partition, RawLog& log)
-      : judge_(identity, partition, log),
-        head_(eventlog::InitialHash(identity, partition)) {}
+      : judge_(identity, partition, log), head_(eventlog::InitialHash(identity, partition)) {}
 
   absl::Status Add(std::string_view bytes) {
     ABSL_ASSIGN_OR_RETURN(const EntryView entry, eventlog::ParseEntry(bytes));

@@ -9,6 +9,8 @@ namespace buurtlog::simulation {
 namespace {
 
 constexpr uint64_t kFlips = 60;
+// Several machines do more between two crashes.
+constexpr uint64_t kCrashesOfRegion = 15;
 
 }  // namespace
 
@@ -32,6 +34,7 @@ absl::StatusOr<Kind> KindNamed(std::string_view name) {
 Report RunSeed(Kind kind, uint64_t seed) {
   WorldOptions options;
   options.seed = seed;
+  if (kind == Kind::kKafka) options.crashes = kCrashesOfRegion;
   options.engine = kind == Kind::kMemory  ? Engine::kMemory
                    : kind == Kind::kKafka ? Engine::kKafka
                                           : Engine::kSqlite;

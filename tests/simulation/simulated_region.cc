@@ -32,11 +32,10 @@ class SimulatedRegion::Forwarder final : public eventsourcing::CommandForwarder 
     TaskQueue& later = region_.later_;
     const auto answer = [done = std::make_shared<eventsourcing::CommandDone>(std::move(done))](
                             absl::StatusOr<type::v1::Receipt> receipt) {
-      if (*done != nullptr) std::exchange (*done, nullptr)(std::move(receipt));
+      if (*done != nullptr) std::exchange(*done, nullptr)(std::move(receipt));
     };
-    later.PostAfter(kMissedAfter, [answer] {
-      answer(absl::UnavailableError("the owner does not answer"));
-    });
+    later.PostAfter(kMissedAfter,
+                    [answer] { answer(absl::UnavailableError("the owner does not answer")); });
     const bool fails = from_.link().one_in > 0 && dice.OneIn(from_.link().one_in);
     const uint64_t fault = fails ? dice.Below(3) : 3;
     if (fault == 0 || from_.link().cut) return;  // lost on the way
@@ -46,10 +45,10 @@ class SimulatedRegion::Forwarder final : public eventsourcing::CommandForwarder 
       later.PostAfter(dice.UpTo(kHandingMax), [this, owner, command, deadline, answer, hears] {
         Machine* const target = TargetOf(owner);
         if (target == nullptr) return answer(absl::UnavailableError("connection refused"));
-        target->link().Pass([this, target, life = target->life(), command, deadline, answer,
-                             hears] {
-          if (target->life() == life) Arrive(*target, command, deadline, answer, hears);
-        });
+        target->link().Pass(
+            [this, target, life = target->life(), command, deadline, answer, hears] {
+              if (target->life() == life) Arrive(*target, command, deadline, answer, hears);
+            });
       });
     }
   }
@@ -91,9 +90,7 @@ SimulatedRegion::SimulatedRegion(uint32_t partitions, Scheduler& scheduler, Task
   }
 }
 
-SimulatedTopic& SimulatedRegion::topic(const std::string& service) {
-  return topics_.at(service);
-}
+SimulatedTopic& SimulatedRegion::topic(const std::string& service) { return topics_.at(service); }
 
 void SimulatedRegion::Add(Machine& machine) { machines_.push_back(&machine); }
 
@@ -129,12 +126,12 @@ void SimulatedRegion::Propose() {
     }
     // In the order of the machines, not of their addresses.
     for (Machine* const machine : serving) {
-      later_.PostAfter(dice_.UpTo(kProposalMax),
-                       [machine, service = service, life = machine->life(),
-                        partitions = assigned[machine]] {
-                         if (machine->life() != life) return;
-                         machine->service(service).executor->Assign(partitions);
-                       });
+      later_.PostAfter(
+          dice_.UpTo(kProposalMax),
+          [machine, service = service, life = machine->life(), partitions = assigned[machine]] {
+            if (machine->life() != life) return;
+            machine->service(service).executor->Assign(partitions);
+          });
     }
   }
 }

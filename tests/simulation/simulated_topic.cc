@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "libs/base/check.h"
 #include "absl/strings/str_cat.h"
+#include "libs/base/check.h"
 #include "libs/eventlog/identity_file.h"
 #include "libs/eventlog/topic_message.h"
 
@@ -57,9 +57,7 @@ class SimulatedTopic::Following : public std::enable_shared_from_this<Following>
       }
     }
   }
-  void Grew(Partition partition) {
-    Later(topic_.dice_.UpTo(kTripMax), partition);
-  }
+  void Grew(Partition partition) { Later(topic_.dice_.UpTo(kTripMax), partition); }
   void Stop() { follower_.take = nullptr; }
 
  private:
@@ -83,8 +81,8 @@ class SimulatedTopic::Following : public std::enable_shared_from_this<Following>
     Offset& next = next_[partition];
     const auto end = static_cast<Offset>(messages.size());
     if (next > end) {
-      follower_.lost(partition, absl::DataLossError(absl::StrCat(
-                                    "partition ", partition, " ends before offset ", next)));
+      follower_.lost(partition, absl::DataLossError(absl::StrCat("partition ", partition,
+                                                                 " ends before offset ", next)));
       return false;
     }
     std::vector<TopicMessage> taken;
@@ -118,7 +116,7 @@ class SimulatedTopic::Producer final : public eventlog::TopicProducer {
                          done = std::make_shared<absl::AnyInvocable<void(absl::Status)>>(
                              std::move(delivered))](const absl::Status& status) {
       if (alive.expired() || *done == nullptr) return;
-      std::exchange (*done, nullptr)(status);
+      std::exchange(*done, nullptr)(status);
     };
     if (fault == Fault::kRefused) {
       return later.PostAfter(dice.UpTo(kTripMax), [report] {

@@ -47,15 +47,15 @@ World::World(const WorldOptions& options)
     machines = 1 + dice_.Below(2);
   }
   if (options.engine == Engine::kKafka) {
-    region_ = std::make_unique<SimulatedRegion>(partitions, scheduler_, *later_, dice_.Seed(),
-                                                report_);
+    region_ =
+        std::make_unique<SimulatedRegion>(partitions, scheduler_, *later_, dice_.Seed(), report_);
     machines = 2 + dice_.Below(2);
   }
   for (uint64_t i = 0; i < machines; ++i) {
     inhabitants_.push_back(
-        {std::make_unique<Machine>(absl::StrCat("machine", i), dice_.Seed(), partitions,
-                                   Machine::Parts{scheduler_, *later_, shared_.get(),
-                                                  region_.get(), report_}),
+        {std::make_unique<Machine>(
+             absl::StrCat("machine", i), dice_.Seed(), partitions,
+             Machine::Parts{scheduler_, *later_, shared_.get(), region_.get(), report_}),
          {}});
   }
 }
@@ -222,8 +222,7 @@ void World::MakeTrouble(Inhabitant& inhabitant) {
         machine.link().cut = !machine.link().cut;
       }
       return;
-    default:
-      return Hang(machine);
+    default: return Hang(machine);
   }
 }
 

@@ -156,9 +156,8 @@ absl::Status World::CheckReplicasAgree() {
   if (region_ == nullptr) return absl::OkStatus();
   for (Inhabitant& inhabitant : inhabitants_) {
     for (const char* service : {kLists, kCopies}) {
-      ABSL_ASSIGN_OR_RETURN(
-          const RawLog own,
-          ReadRawLog(inhabitant.machine->service(service).engine(shared_.get())));
+      ABSL_ASSIGN_OR_RETURN(const RawLog own,
+                            ReadRawLog(inhabitant.machine->service(service).engine(shared_.get())));
       ABSL_ASSIGN_OR_RETURN(const RawLog all, ReadRawTopic(region_->topic(service)));
       if (own.hashes != all.hashes) {
         return absl::UnavailableError(
@@ -176,8 +175,8 @@ void World::CheckALostTailIsFound() {
   const auto full = LastCountingOffset(topic, partition);
   if (!full.ok() || *full < eventlog::kFirstEntryOffset) return Violated(full.status());
   for (Inhabitant& inhabitant : inhabitants_) EndLife(inhabitant);
-  topic.CutFrom(partition, *full - static_cast<eventlog::Offset>(
-                                       dice_.Below(static_cast<uint64_t>(*full))));
+  topic.CutFrom(partition,
+                *full - static_cast<eventlog::Offset>(dice_.Below(static_cast<uint64_t>(*full))));
   const bool goes_on = dice_.OneIn(2);
   if (goes_on) {
     // One that has read nothing takes what is there for all there was, and writes on.
@@ -203,9 +202,8 @@ void World::ExpectLossFound(Machine& machine) {
     found = machine.lists().own_log->health();
   }
   if (absl::IsDataLoss(found)) return;
-  Violated(absl::InternalError(
-      absl::StrCat(machine.name(), " did not notice that its topic lost entries: ",
-                   found.ToString())));
+  Violated(absl::InternalError(absl::StrCat(
+      machine.name(), " did not notice that its topic lost entries: ", found.ToString())));
 }
 
 void World::CheckTheEnd() {

@@ -27,6 +27,7 @@ ABSL_FLAG(
     "or transactions.");
 ABSL_FLAG(std::string, data, "data", "Folder on a real disk, which exists.");
 ABSL_FLAG(size_t, file_bytes, size_t{256} << 20, "Size of the preallocated file.");
+ABSL_FLAG(double, team_calls_per_second, 0, "As of every service; 0: no limit.");
 ABSL_FLAG(std::string, address, "127.0.0.1:0", "Host and port for gRPC; port 0 takes a free one.");
 
 namespace buurtlog::bench {
@@ -70,6 +71,7 @@ int main(int argc, char** argv) {
     main.data_folder = absl::GetFlag(FLAGS_data);
     main.open_engine = buurtlog::kafka::LogEngineOfFlags;
     main.address = absl::GetFlag(FLAGS_address);
+    main.team_calls_per_second = absl::GetFlag(FLAGS_team_calls_per_second);
     main.insecure_dev = true;
     main.services.push_back(buurtlog::bench::ServedTally());
     return buurtlog::rpc::RunService(std::move(main));

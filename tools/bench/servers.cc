@@ -65,7 +65,7 @@ absl::StatusOr<Running> StartBuurtlog(const BenchOptions& options, const std::st
   command.arguments = options.wrap;
   for (const std::string& word : std::vector<std::string>{
            absl::StrCat(options.bin_folder, "/buurtlog"), "--json", "serve", "--data", data_folder,
-           "--insecure-dev", "--address", "127.0.0.1:0"}) {
+           "--insecure-dev", "--address", "127.0.0.1:0", "--team_calls_per_second", "0"}) {
     command.arguments.push_back(word);
   }
   command.log_file = absl::StrCat(options.folder, "/buurtlog.log");

@@ -19,6 +19,7 @@ struct ServeWords {
   std::string shared_folder;
   std::string advertised_address;
   std::string metrics_address;
+  double team_calls_per_second = rpc::kTeamCallsPerSecond;
   bool insecure_dev = false;
   bool verbose = false;
 };
@@ -32,6 +33,7 @@ absl::Status Serve(CommandLine& line, const Output& output, const ServeWords& wo
   main.shared_folder = words.shared_folder;
   main.advertised_address = words.advertised_address;
   main.metrics_address = words.metrics_address;
+  main.team_calls_per_second = words.team_calls_per_second;
   main.insecure_dev = words.insecure_dev;
   main.verbose = words.verbose;
   // They find each other in this process.
@@ -76,6 +78,11 @@ void AddServeCommand(CLI::App& app, CommandLine& line) {
                     "address");
   serve->add_option("--metrics_address,--metrics-address", words->metrics_address,
                     "Host and port for Prometheus metrics; default: none");
+  serve
+      ->add_option("--team_calls_per_second,--team-calls-per-second", words->team_calls_per_second,
+                   "Calls each second that one team may make, more are refused; 0: no limit; "
+                   "default: 200")
+      ->check(CLI::NonNegativeNumber);
   serve->add_flag("--verbose", words->verbose, "Log every call");
   serve->callback(
       Runs(line, [words](CommandLine& l, const Output& o) { return Serve(l, o, *words); }));
