@@ -5,6 +5,15 @@
 #include "libs/base/refusal.h"
 
 namespace buurtlog::rpc {
+namespace {
+
+constexpr char kTooManyCalls[] = "TOO_MANY_CALLS";
+
+}  // namespace
+
+bool IsOverBudget(const absl::Status& status) {
+  return absl::IsResourceExhausted(status) && StatusReason(status) == kTooManyCalls;
+}
 
 void CallBudget::Fill(Bucket& bucket, absl::Time now) const {
   // A clock that was set back gives nothing and takes nothing.
@@ -33,7 +42,7 @@ absl::Status CallBudget::Take(const identity::Caller& caller) {
   if (bucket.calls < 1) {
     return WithReason(
         absl::ResourceExhaustedError("too many calls of this team; try again in a second"),
-        "TOO_MANY_CALLS");
+        kTooManyCalls);
   }
   bucket.calls -= 1;
   return absl::OkStatus();

@@ -19,6 +19,9 @@ namespace buurtlog::rpc {
 // come back together.
 inline constexpr absl::Duration kBurstOfCalls = absl::Seconds(2);
 
+// Is this what CallBudget says?
+bool IsOverBudget(const absl::Status& status);
+
 // Thread-safe.
 class CallBudget {
  public:

@@ -27,6 +27,11 @@ namespace buurtlog::rpc {
 // outlives its token by long.
 inline constexpr absl::Duration kStreamLifetimeMax = absl::Hours(1);
 
+// How long a call beyond its team's budget waits for its refusal, and how many wait at once; others
+// are refused at once.
+inline constexpr absl::Duration kRefusalHeld = absl::Milliseconds(200);
+inline constexpr int64_t kRefusalsHeldMax = 1'000;
+
 // A call that the host ends when it drains.
 class OpenStream {
  public:
@@ -67,6 +72,9 @@ struct HostRuntime {
   const HostOptions options;
   const ServiceHost::Parts parts;
   CallBudget budget;
+  // Shared with calls that end while the host goes.
+  const std::shared_ptr<std::atomic<int64_t>> refusals_held =
+      std::make_shared<std::atomic<int64_t>>(0);
 
   const std::shared_ptr<DrainGate> gate = std::make_shared<DrainGate>();
   absl::Mutex mutex;

@@ -107,6 +107,28 @@ TEST_F(ServiceHostTest, TheHandlerLearnsWhoCallsAndWhichRequestItIs) {
   EXPECT_EQ(StatusField(GetIdentity(bad)), "x-correlation-id");
 }
 
+TEST_F(ServiceHostTest, ACallBeyondTheBudgetIsRefusedUnheard) {
+  HostOptions options;
+  options.team_calls_per_second = 0.01;  // for the time of this test, what may come at once
+  Start(options);
+  identity::Caller caller;
+  caller.person_id = NewUuid(absl::Now(), SystemRandom());
+  caller.role = access::v1::ROLE_OPERATOR;
+  const auto call = [&](absl::Duration within) {
+    grpc::ClientContext context;
+    context.AddMetadata("authorization", "Bearer " + issuer_->Issue(caller));
+    context.set_deadline(absl::ToChronoTime(absl::Now() + within));
+    return GetIdentity(context);
+  };
+  const absl::Status refused = call(absl::Minutes(1));
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(StatusReason(refused), "TOO_MANY_CALLS");
+  // The refusal is held back, and its caller may go before.
+  EXPECT_TRUE(absl::IsDeadlineExceeded(call(absl::Milliseconds(20))));
+  EXPECT_EQ(calls_, 0);
+  EXPECT_EQ(GetIdentity(), absl::OkStatus()) << "somebody else";
+}
+
 TEST_F(ServiceHostTest, EveryCallHasADeadlineWithinBounds) {
   Start({.deadline_default = absl::Seconds(20), .deadline_max = absl::Seconds(50)});
   absl::Duration left;

@@ -28,7 +28,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public UnaryReply::Sink
       return;
     }
     if (absl::Status status = Admit(*method_, *grpc_context_, request, call_); !status.ok()) {
-      End(status);
+      if (!IsOverBudget(status) || !HoldRefusal(status)) End(status);
       return;
     }
     if (call_.end_after.has_value()) SetAlarm(*call_.end_after);
@@ -50,11 +50,30 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public UnaryReply::Sink
   ~UnaryCall() override = default;
 
   void SetAlarm(absl::Duration after) {
+    EndAt(after, absl::DeadlineExceededError("the deadline has passed"), [] {});
+  }
+
+  // A caller that asks again as soon as it is refused would take more of the machine that way than
+  // with calls that are served. False: so many wait already.
+  bool HoldRefusal(const absl::Status& status) {
+    const std::shared_ptr<std::atomic<int64_t>> held = method_->host.refusals_held;
+    if (held->fetch_add(1) >= kRefusalsHeldMax) {
+      held->fetch_sub(1);
+      return false;
+    }
+    EndAt(kRefusalHeld, status, [held] { held->fetch_sub(1); });
+    return true;
+  }
+
+  // `over` is run before the call is done, however it ends.
+  template <typename Over>
+  void EndAt(absl::Duration after, absl::Status status, Over over) {
     references_.fetch_add(1, std::memory_order_relaxed);
     alarm_.emplace();
     alarm_->Set(std::chrono::system_clock::now() + absl::ToChronoNanoseconds(after),
-                [this](bool rang) {
-                  if (rang) End(absl::DeadlineExceededError("the deadline has passed"));
+                [this, status = std::move(status), over](bool rang) {
+                  over();
+                  if (rang) End(status);
                   Release();
                 });
   }

@@ -7,6 +7,7 @@ const std::vector<Family>& Families() {
       {"command", "a durable command through gRPC", MeasureCommand},
       {"append", "a durable append in process", MeasureAppend},
       {"refusals", "a command that a rule refuses", MeasureRefusals},
+      {"flood", "calls while another team floods", MeasureFlood},
       {"batch", "many commands in one call", MeasureBatch},
       {"load", "all events of a stream through gRPC", MeasureLoad},
       {"replay", "logs read from their first entry", MeasureReplay},

@@ -37,6 +37,9 @@ absl::Status MeasureSize(const BenchOptions& options, AddRow add);
 // Commands on top of ever more events.
 absl::Status MeasureHistory(const BenchOptions& options, AddRow add);
 
+// What calls take while the program of another team floods the service, with and without its limit.
+absl::Status MeasureFlood(const BenchOptions& options, AddRow add);
+
 // A durable command on Apache Kafka, beside a producer that reads back what it sends and beside
 // transactions, in interleaved rounds.
 absl::Status MeasureKafka(const BenchOptions& options, AddRow add);
