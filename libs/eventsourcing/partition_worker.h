@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_map.h"
+#include "absl/container/btree_map.h"
 #include "absl/synchronization/mutex.h"
 #include "libs/base/scheduler.h"
 #include "libs/eventsourcing/batch_decider.h"
@@ -146,7 +146,7 @@ class PartitionWorker {
     PendingCommandPtr pending;
     eventlog::Epoch epoch = 0;  // of the owner it was sent to
   };
-  absl::flat_hash_map<uint64_t, Forwarded> forwarded_;
+  absl::btree_map<uint64_t, Forwarded> forwarded_;  // in the order of their coming
   uint64_t forwards_ = 0;
   std::atomic<bool> grew_ = false;  // OnGrew is posted
   std::atomic<bool> owns_ = false;

@@ -138,6 +138,20 @@ TEST_F(ReplicasTest, WhatWasForwardedToAnOwnerThatStandsStillIsDecidedByTheNext)
   EXPECT_THAT(world_.Texts(b_, list_), ElementsAre("one"));
 }
 
+TEST_F(ReplicasTest, WhatIsTakenBackFromAnOwnerKeepsItsOrder) {
+  world_.Own(a_);
+  world_.Silence(a_);
+  std::vector<std::string> texts;
+  for (int i = 0; i < 20; ++i) {
+    texts.push_back(absl::StrCat("text ", i));
+    world_.Send(b_, world_.Append(list_, {texts.back()}));
+  }
+  Settle(absl::Milliseconds(10));
+  EXPECT_EQ(world_.forwards(), 20);
+  world_.Own(b_);
+  EXPECT_EQ(world_.Texts(b_, list_), texts);
+}
+
 TEST_F(ReplicasTest, WhatAnOwnerDecidedBeforeItWentIsNotDecidedAgain) {
   world_.Own(a_);
   const Command command = world_.Append(list_, {"one"});

@@ -19,7 +19,7 @@ constexpr absl::Duration kProposalMax = absl::Seconds(1);
 
 }  // namespace
 
-// Each call is one of these: heard once, however often it was made and answered.
+// Calls that are lost, answered to nobody, or come when the caller has given them up.
 class SimulatedRegion::Forwarder final : public eventsourcing::CommandForwarder {
  public:
   Forwarder(SimulatedRegion& region, Machine& from, std::string service)
@@ -40,17 +40,14 @@ class SimulatedRegion::Forwarder final : public eventsourcing::CommandForwarder 
     const uint64_t fault = fails ? dice.Below(3) : 3;
     if (fault == 0 || from_.link().cut) return;  // lost on the way
     const bool hears = fault != 1;
-    const int times = fault == 2 ? 2 : 1;
-    for (int i = 0; i < times; ++i) {
-      later.PostAfter(dice.UpTo(kHandingMax), [this, owner, command, deadline, answer, hears] {
-        Machine* const target = TargetOf(owner);
-        if (target == nullptr) return answer(absl::UnavailableError("connection refused"));
-        target->link().Pass(
-            [this, target, life = target->life(), command, deadline, answer, hears] {
-              if (target->life() == life) Arrive(*target, command, deadline, answer, hears);
-            });
+    const absl::Duration trip = dice.UpTo(fault == 2 ? 2 * kMissedAfter : kHandingMax);
+    later.PostAfter(trip, [this, owner, command = std::move(command), deadline, answer, hears] {
+      Machine* const target = TargetOf(owner);
+      if (target == nullptr) return answer(absl::UnavailableError("connection refused"));
+      target->link().Pass([this, target, life = target->life(), command, deadline, answer, hears] {
+        if (target->life() == life) Arrive(*target, command, deadline, answer, hears);
       });
-    }
+    });
   }
 
  private:

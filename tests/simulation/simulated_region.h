@@ -1,5 +1,5 @@
 // What several machines of a simulation share on the kafka engine: a topic for each service, calls
-// from replica to replica that are lost, late or doubled, and an assignment of partitions that is
+// from replica to replica that are lost or late, and an assignment of partitions that is
 // often behind and sometimes wrong.
 #pragma once
 
