@@ -35,6 +35,7 @@ absl::StatusOr<Client> NewClient(rd_kafka_type_t type, const Properties& propert
   rd_kafka_conf_set_log_cb(conf.get(), &DropLogLine);
   rd_kafka_conf_set_opaque(conf.get(), callbacks.opaque);
   if (callbacks.delivery != nullptr) rd_kafka_conf_set_dr_msg_cb(conf.get(), callbacks.delivery);
+  if (callbacks.error != nullptr) rd_kafka_conf_set_error_cb(conf.get(), callbacks.error);
   if (callbacks.rebalance != nullptr) {
     rd_kafka_conf_set_rebalance_cb(conf.get(), callbacks.rebalance);
   }

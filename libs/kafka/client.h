@@ -48,6 +48,8 @@ struct ClientCallbacks {
   void (*delivery)(rd_kafka_t*, const rd_kafka_message_t*, void*) = nullptr;  // of producers
   void (*rebalance)(rd_kafka_t*, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t*,
                     void*) = nullptr;  // of members of a group
+  // What goes wrong beside any call, as TLS or a sign-in; told by rd_kafka_poll.
+  void (*error)(rd_kafka_t*, int, const char*, void*) = nullptr;
   void* opaque = nullptr;
 };
 

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
+#include "libs/base/about.h"
 #include "libs/base/check.h"
 #include "libs/base/refusal.h"
 #include "libs/base/status_macros.h"
@@ -95,6 +96,13 @@ auto Persist(absl::Duration patience, Ask ask) {
     answer = ask();
   }
   return answer;
+}
+
+// A broken connection is told again and again, why it breaks once.
+void KeepReason(rd_kafka_t*, int error, const char* reason, void* said) {
+  std::string& kept = *static_cast<std::string*>(said);
+  const bool is_why = error == RD_KAFKA_RESP_ERR__SSL || error == RD_KAFKA_RESP_ERR__AUTHENTICATION;
+  if (kept.empty() || is_why) kept = reason;
 }
 
 // Of a topic that is there: it is not known to every broker yet.
@@ -281,8 +289,15 @@ absl::StatusOr<std::unique_ptr<eventlog::Topic>> OpenTopic(const TopicOptions& g
   Properties asking = ConsumerProperties(options.properties);
   // It reads single messages, and nobody waits for more to come.
   asking.emplace_back("fetch.wait.max.ms", "10");
-  ABSL_ASSIGN_OR_RETURN(Client client, NewClient(RD_KAFKA_CONSUMER, asking));
+  std::string said;  // outlives the client
+  ABSL_ASSIGN_OR_RETURN(
+      Client client, NewClient(RD_KAFKA_CONSUMER, asking, {.error = &KeepReason, .opaque = &said}));
   absl::StatusOr<TopicShape> shape = DescribeShape(client.get(), topic);
+  if (absl::IsUnavailable(shape.status())) {
+    while (rd_kafka_poll(client.get(), 0) > 0) {
+    }
+    if (!said.empty()) shape = About("asking the Kafka cluster", absl::UnavailableError(said));
+  }
   if (absl::IsNotFound(shape.status()) && make.has_value()) {
     ABSL_RETURN_IF_ERROR(Create(client.get(), topic, options, make->partitions));
     shape = WaitForLeaders(client.get(), topic);
