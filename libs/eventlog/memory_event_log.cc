@@ -197,6 +197,7 @@ class MemoryEventLog::Impl {
     FoldState head;
     std::deque<EntryPtr> entries;  // canonical; sequence 1 first
     size_t void_entries = 0;
+    Epoch epoch_in_doubt = 0;  // an append was answered UNAVAILABLE in it, so none is taken
   };
 
   absl::Status CheckPlace(Partition partition, Sequence next) const {
@@ -312,8 +313,11 @@ class MemoryEventLog::Impl {
     absl::MutexLock lock(&mutex_);
     const Sequence before = partitions_[partition].head.next;
     absl::Status status = Judge(partition, epoch, entries);
+    PartitionLog& log = partitions_[partition];
+    if (status.ok() && log.epoch_in_doubt == epoch) return Unknown();
     if (status.ok()) status = LandWithFault(partition, std::move(entries), fault);
-    grew = partitions_[partition].head.next > before;
+    if (absl::IsUnavailable(status)) log.epoch_in_doubt = epoch;
+    grew = log.head.next > before;
     return status;
   }
 

@@ -56,6 +56,16 @@ TEST_F(ExecutorFaultsTest, ALostAnswerIsFoundInTheLog) {
   EXPECT_THAT(world_.Texts(list_), ElementsAre("a"));
 }
 
+// Found by the simulation: what only carries answers is known, but the log takes nothing more until
+// an epoch is begun.
+TEST_F(ExecutorFaultsTest, AnEpochIsBegunAlsoBehindWhatOnlyCarriesAnswers) {
+  Command rehearsal = world_.Append(list_, {"a"});
+  rehearsal.validate_only = true;
+  world_.log.InjectFault(MemoryFault::kLostAnswer);
+  const Answer answer = world_.Run(rehearsal);
+  EXPECT_TRUE(answer.ok()) << answer.status();
+}
+
 TEST_F(ExecutorFaultsTest, ALostEntryIsDecidedAnew) {
   world_.log.InjectFault(MemoryFault::kLostEntry);
   const Answer answer = world_.Run(world_.Append(list_, {"a"}));

@@ -241,12 +241,11 @@ void PartitionWorker::Drain(Batch batch) {
     needs_epoch_ = fenced_;
   }
   const bool disk_full = absl::IsResourceExhausted(status);
-  // Unknown: it counts, or will never count, once an epoch of ours stands behind it. A batch that
-  // only carries answers is known.
-  if (!disk_full && !absl::IsAborted(status) && batch.behind.next > decider_.committed().next &&
-      !batch.changes.empty()) {
-    needs_epoch_ = true;
-  }
+  // Unknown: it counts, or will never count, once an epoch of ours stands behind it. Of a batch
+  // that only carries answers there is nothing to know, but the log takes nothing in this epoch any
+  // more.
+  const bool counts = !batch.changes.empty() && batch.behind.next <= decider_.committed().next;
+  if (!disk_full && !absl::IsAborted(status) && !counts) needs_epoch_ = true;
   for (PendingCommandPtr& pending : batch.commands) {
     if (!disk_full || !pending->recorded) {
       DecideAnew(std::move(pending));
