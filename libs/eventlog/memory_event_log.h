@@ -14,8 +14,8 @@
 
 namespace buurtlog::eventlog {
 
-// What happens to the next append (in order of injection; one fault for one append). After an append
-// that was answered UNAVAILABLE all are, until an epoch is begun.
+// What happens to the next append (in order of injection; one fault for one append). After an
+// append that was answered UNAVAILABLE all are, until an epoch is begun.
 enum class MemoryFault {
   kLostAnswer,    // it lands, the caller hears UNAVAILABLE
   kLostEntry,     // it never lands, the caller hears UNAVAILABLE

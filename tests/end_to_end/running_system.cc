@@ -39,6 +39,12 @@ TemporaryFolder::~TemporaryFolder() {
 
 std::string Program(const std::string& name) { return absl::StrCat(BUURTLOG_BIN_DIR, "/", name); }
 
+int PortOf(const std::string& address) {
+  int port = 0;
+  EXPECT_TRUE(absl::SimpleAtoi(address.substr(address.rfind(':') + 1), &port)) << address;
+  return port;
+}
+
 std::string FreeAddress() {
   // Below the ports that the kernel gives to callers: none of them takes it while nobody listens.
   constexpr uint16_t kFirst = 15'000;

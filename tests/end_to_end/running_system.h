@@ -40,6 +40,7 @@ google::protobuf::Timestamp ProtoTime(absl::Time time);
 // `127.0.0.1` and a port that is free now: for processes that need to know each other's address
 // before they start.
 std::string FreeAddress();
+int PortOf(const std::string& address);
 std::string Program(const std::string& name);
 
 // Which log a story is told on, as the command has it: SQLite in the data folder, or topics of the

@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "tests/end_to_end/running_system.h"
 
@@ -59,12 +58,7 @@ class RegionToolTest : public ::testing::Test {
   }
 
   const TemporaryFolder folder_;
-  const int port_ = [] {
-    const std::string address = FreeAddress();
-    int port = 0;
-    EXPECT_TRUE(absl::SimpleAtoi(address.substr(address.rfind(':') + 1), &port));
-    return port;
-  }();
+  const int port_ = PortOf(FreeAddress());
 };
 
 TEST_F(RegionToolTest, ABrokerIsKilledWhileAMorningPlays) {
