@@ -37,7 +37,8 @@ struct PendingCommand {
   // the owner was asked and did not answer.
   std::optional<absl::Duration> waits_since;
   bool unreached = false;
-  // An owner may have decided it and the answer was lost: nobody may say that it was not begun.
+  // It was decided by an owner whose answer was lost, or here in an append that may yet count:
+  // nobody may say that it was not begun.
   bool in_doubt = false;
   // Filled in by the decision, for when the batch is durable.
   bool recorded = false;
@@ -94,7 +95,7 @@ struct ExecutorCore {
         absl::IsDeadlineExceeded(answer.status()) || absl::IsResourceExhausted(answer.status());
     if (pending->in_doubt && was_not_begun) {
       answer = absl::UnavailableError(
-          "unknown whether another replica took the command; repeat it with the same key");
+          "unknown whether the command was taken; repeat it with the same key");
     }
     metrics.Outcome(answer.status().code());
     pending->done(std::move(answer));

@@ -4,6 +4,8 @@
 
 #include <cstdlib>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -14,12 +16,13 @@ namespace {
 
 constexpr uint64_t kSeeds = 4;
 
-void RunSeeds(Kind kind) {
-  uint64_t first = 1;
-  uint64_t last = kSeeds;
+// `more`: seeds that found something once.
+void RunSeeds(Kind kind, std::vector<uint64_t> more = {}) {
+  std::vector<uint64_t> seeds = std::move(more);
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) seeds.push_back(seed);
   const char* const wanted = std::getenv("BUURTLOG_SEED");
-  if (wanted != nullptr && absl::SimpleAtoi(wanted, &first)) last = first;
-  for (uint64_t seed = first; seed <= last; ++seed) {
+  if (uint64_t only = 0; wanted != nullptr && absl::SimpleAtoi(wanted, &only)) seeds = {only};
+  for (const uint64_t seed : seeds) {
     const Report report = RunSeed(kind, seed);
     EXPECT_GT(report.checks, 0u);
     for (const std::string& violation : report.violations) {
@@ -38,7 +41,7 @@ TEST(SimulationTest, NothingIsLostOrDoubledOnTheMemoryEngineWhoeverOwnsIt) {
 }
 
 TEST(SimulationTest, NothingIsLostOrDoubledOnTheKafkaEngineWhateverTheNetworkDoes) {
-  RunSeeds(Kind::kKafka);
+  RunSeeds(Kind::kKafka, {2274, 2338, 2506});
 }
 
 TEST(SimulationTest, AFlippedBitIsFoundWhereItStandsOrLooksLikeACrash) { RunSeeds(Kind::kDamage); }
