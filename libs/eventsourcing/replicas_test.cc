@@ -331,6 +331,26 @@ TEST_F(ReplicasTest, WhatAnOwnerMayHaveDecidedIsNotSaidToBeUntouched) {
   EXPECT_EQ((*answer)->status().code(), absl::StatusCode::kUnavailable);
 }
 
+// As before, but it was decided here, in an append whose outcome is unknown and behind which this
+// replica may begin no epoch.
+TEST_F(ReplicasTest, WhatStandsInAnAppendThatMayYetCountIsNotSaidToBeUntouched) {
+  world_.Own(b_);
+  ASSERT_TRUE(world_.Run(b_, world_.Append(list_, {"one"})).ok());
+  world_.Own(a_);
+  a_.clock.Advance(-absl::Seconds(10));
+  world_.log.SetDiskDelay(absl::Milliseconds(10));
+  world_.log.InjectFault(eventlog::MemoryFault::kLostAnswer);
+  Command command = world_.Append(list_, {"two"});
+  command.deadline = a_.clock.Now() + absl::Milliseconds(500);
+  const AnswerPtr answer = world_.Send(a_, command);
+  Settle(absl::Milliseconds(1));  // decided and sent
+  a_.clock.Advance(absl::Seconds(1));
+  Settle();
+  ASSERT_TRUE(answer->has_value());
+  EXPECT_EQ((*answer)->status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(world_.Texts(b_, list_), ElementsAre("one", "two"));
+}
+
 // An epoch that cannot be had for the log's sake is no quarrel: whoever waits is told soon.
 TEST_F(ReplicasTest, WhileTheLogIsOutOfReachCallersAreTold) {
   world_.Own(a_);
