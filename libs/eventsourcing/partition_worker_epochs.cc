@@ -286,7 +286,7 @@ void PartitionWorker::CatchUp() {
     newest_recorded_at_ = std::max(newest_recorded_at_, folder_->recorded_at());
   }
   if (!status.ok()) {
-    if (++lost_ > kEpochTriesMax) AnswerWaiting(absl::UnavailableError("the log is out of reach"));
+    if (++lost_ > kEpochTriesMax) AnswerWaiting(OutOfReach());
     tasks_.PostAfter(kBackOffMax, [this] { CatchUp(); });
   } else if (visited) {
     tasks_.Post([this] { CatchUp(); });

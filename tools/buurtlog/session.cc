@@ -10,13 +10,17 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "libs/base/clock.h"
 #include "libs/base/files.h"
+#include "libs/base/refusal.h"
 #include "libs/base/status_macros.h"
 #include "libs/rpc/caller_arguments.h"
 
 namespace buurtlog::command {
 namespace {
+
+constexpr absl::Duration kTryAgain = absl::Milliseconds(500);
 
 std::string Environment(const char* name) {
   const char* value = std::getenv(name);
@@ -96,9 +100,18 @@ void Session::Prepare(grpc::ClientContext& context) const {
   context.set_deadline(absl::ToChronoTime(absl::Now() + timeout_));
 }
 
+bool Session::WaitWhilePassing(const absl::Status& status, absl::Time deadline) {
+  const std::string reason = StatusReason(status).value_or("");
+  const bool passes =
+      absl::IsUnavailable(status) && (reason == "LOG_OUT_OF_REACH" || reason == "NOT_OWNER");
+  if (!passes || absl::Now() + kTryAgain >= deadline) return false;
+  absl::SleepFor(kTryAgain);
+  return true;
+}
+
 absl::Status Session::Explained(const absl::Status& status) const {
   std::string message(status.message());
-  if (status.code() == absl::StatusCode::kUnavailable) {
+  if (status.code() == absl::StatusCode::kUnavailable && !StatusReason(status).has_value()) {
     absl::StrAppend(&message, "; is a system running at ", who_.address,
                     "? `./run` or `buurtlog serve` starts one");
   } else if (status.code() == absl::StatusCode::kUnauthenticated) {

@@ -55,21 +55,28 @@ class Session {
   void Prepare(grpc::ClientContext& context) const;
 
   // One call, with its errors as absl::Status: Call(&VisitsService::Stub::GetDaySheet, stub,
-  // request).
+  // request). While the service that answers is out of reach of its log, or of the owner of the
+  // partition, it is made again until the deadline: a broker that dies is missed in some seconds.
   template <typename Stub, typename Request, typename Response>
   absl::StatusOr<Response> Call(Stub& stub,
                                 grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
                                                              Response*),
                                 const Request& request) const {
-    grpc::ClientContext context;
-    Prepare(context);
-    Response response;
-    absl::Status status = rpc::FromGrpc((stub.*method)(&context, request, &response));
-    if (!status.ok()) return Explained(status);
-    return response;
+    const absl::Time deadline = absl::Now() + timeout_;
+    while (true) {
+      grpc::ClientContext context;
+      Prepare(context);
+      context.set_deadline(absl::ToChronoTime(deadline));
+      Response response;
+      const absl::Status status = rpc::FromGrpc((stub.*method)(&context, request, &response));
+      if (status.ok()) return response;
+      if (!WaitWhilePassing(status, deadline)) return Explained(status);
+    }
   }
 
  private:
+  // False when it does not pass by itself, or not in time.
+  static bool WaitWhilePassing(const absl::Status& status, absl::Time deadline);
   // Adds what to do about it.
   absl::Status Explained(const absl::Status& status) const;
 
