@@ -108,8 +108,9 @@ void Clients::Send(Machine& machine, Wish& wish) {
   ++under_way_;
   ledger_.Sent(wish);
   machine.lists().executor->Execute(
-      CommandOf(machine, wish), [this, &machine, &wish, life = machine.life(),
-                                 answered = false](Ledger::Answer answer) mutable {
+      CommandOf(machine, wish),
+      [this, &machine, &wish, life = machine.life(), was_answered = wish.answer.has_value(),
+       answered = false](Ledger::Answer answer) mutable {
         if (std::exchange(answered, true)) {
           return Violated(absl::InternalError("a command was answered twice"));
         }
@@ -118,7 +119,7 @@ void Clients::Send(Machine& machine, Wish& wish) {
           return ledger_.Unheard(wish);
         }
         ++report_.answers;
-        Violated(ledger_.Answered(wish, answer));
+        Violated(ledger_.Answered(wish, answer, was_answered));
       });
 }
 

@@ -57,7 +57,7 @@ void Ledger::Unheard(const Wish& wish) {
   name.unknown = true;
 }
 
-absl::Status Ledger::Answered(Wish& wish, const Answer& answer) {
+absl::Status Ledger::Answered(Wish& wish, const Answer& answer, bool was_answered) {
   Name& name = NameOf(wish);
   --name.under_way;
   const absl::StatusCode code = answer.status().code();
@@ -72,7 +72,7 @@ absl::Status Ledger::Answered(Wish& wish, const Answer& answer) {
       return Broken(wish, absl::StrCat("a repeat was answered otherwise: ", BytesOf(answer),
                                        " instead of ", *wish.answer));
     }
-    if (!lasts && !ComesBeforeTheKey(code)) {
+    if (!lasts && was_answered && !ComesBeforeTheKey(code)) {
       return Broken(wish, absl::StrCat("was answered, and then refused: ", BytesOf(answer)));
     }
     return absl::OkStatus();

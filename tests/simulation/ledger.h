@@ -42,8 +42,9 @@ class Ledger {
 
   // It is on its way, so until it is answered nobody knows whether it takes effect.
   void Sent(const Wish& wish);
-  // An answer that reached the caller. An error says what must not be.
-  absl::Status Answered(Wish& wish, const Answer& answer);
+  // An answer that reached the caller. An error says what must not be. `was_answered`: for good,
+  // when this attempt was sent; one that was under way beside may have been decided before.
+  absl::Status Answered(Wish& wish, const Answer& answer, bool was_answered);
   // The caller never hears what became of this one.
   void Unheard(const Wish& wish);
 
