@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -63,14 +64,18 @@ class Session {
                                                              Response*),
                                 const Request& request) const {
     const absl::Time deadline = absl::Now() + timeout_;
+    absl::Status before;
     while (true) {
       grpc::ClientContext context;
       Prepare(context);
       context.set_deadline(absl::ToChronoTime(deadline));
       Response response;
-      const absl::Status status = rpc::FromGrpc((stub.*method)(&context, request, &response));
+      absl::Status status = rpc::FromGrpc((stub.*method)(&context, request, &response));
       if (status.ok()) return response;
+      // What the last attempt came too late for.
+      if (!before.ok() && absl::IsDeadlineExceeded(status)) status = before;
       if (!WaitWhilePassing(status, deadline)) return Explained(status);
+      before = std::move(status);
     }
   }
 
