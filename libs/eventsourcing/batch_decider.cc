@@ -163,7 +163,7 @@ absl::StatusOr<std::optional<absl::StatusOr<type::v1::Receipt>>> BatchDecider::A
 void BatchDecider::Decide(PendingCommandPtr pending) {
   // A command that was sent before may stand in the log whatever the time is now; so that is looked
   // up first.
-  const bool was_sent = pending->tries > 1;
+  const bool was_sent = pending->tries > 1 || pending->in_doubt;
   absl::Status timely = CheckTimes(pending->command);
   if (!timely.ok() && !was_sent) return core_.Answer(std::move(pending), std::move(timely));
   if (const auto it = under_way_.find(pending->name); it != under_way_.end()) {

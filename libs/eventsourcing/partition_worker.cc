@@ -247,7 +247,8 @@ void PartitionWorker::Drain(Batch batch) {
   const bool counts = !batch.changes.empty() && batch.behind.next <= decider_.committed().next;
   if (!disk_full && !absl::IsAborted(status) && !counts) needs_epoch_ = true;
   for (PendingCommandPtr& pending : batch.commands) {
-    if (pending->recorded && absl::IsUnavailable(status)) pending->in_doubt = true;
+    // What is fenced or did not fit the disk never counts; everything else may, or does.
+    if (pending->recorded && !disk_full && !absl::IsAborted(status)) pending->in_doubt = true;
     if (!disk_full || !pending->recorded) {
       DecideAnew(std::move(pending));
       continue;

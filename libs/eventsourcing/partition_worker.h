@@ -146,7 +146,7 @@ class PartitionWorker {
     PendingCommandPtr pending;
     eventlog::Epoch epoch = 0;  // of the owner it was sent to
   };
-  absl::btree_map<uint64_t, Forwarded> forwarded_;  // in the order of their coming
+  absl::btree_map<uint64_t, Forwarded> forwarded_;  // in the order of their sending
   uint64_t forwards_ = 0;
   std::atomic<bool> grew_ = false;  // OnGrew is posted
   std::atomic<bool> owns_ = false;

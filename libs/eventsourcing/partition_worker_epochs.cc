@@ -312,6 +312,7 @@ void PartitionWorker::CheckClockAndBegin() {
   if (phase_ == Phase::kFollowing) phase_ = Phase::kBeginning;
   if (newest_recorded_at_ == absl::InfinitePast()) {
     absl::StatusOr<absl::Time> newest = NewestRecordedAt(core_.parts.log, partition_, place_);
+    if (absl::IsUnavailable(newest.status())) return TryAgainLater(newest.status());
     if (!newest.ok()) return Fail(newest.status());
     newest_recorded_at_ = *newest;
   }

@@ -27,8 +27,8 @@ absl::Status CallBudget::Take(const identity::Caller& caller) {
   if (per_second_ <= 0 || whose == Uuid() || caller.role == access::v1::ROLE_SERVICE) {
     return absl::OkStatus();
   }
-  const absl::Time now = clock_.Now();
   absl::MutexLock lock(&mutex_);
+  const absl::Time now = clock_.Now();
   if (buckets_.size() >= forget_at_) {
     // A full one is as good as none.
     absl::erase_if(buckets_, [&](auto& entry) {

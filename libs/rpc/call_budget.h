@@ -3,6 +3,7 @@
 // libs/rpc.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 
 #include "absl/base/thread_annotations.h"
@@ -33,17 +34,26 @@ class CallBudget {
   // whoever signs in, have no budget.
   absl::Status Take(const identity::Caller& caller);
 
+  // How many teams and persons are remembered.
+  size_t size() const {
+    absl::MutexLock lock(&mutex_);
+    return buckets_.size();
+  }
+
  private:
   struct Bucket {
     double calls = 0;  // that may be made now
     absl::Time at;
   };
-  double burst() const { return per_second_ * absl::ToDoubleSeconds(kBurstOfCalls); }
+  // At least one call, or a slow rate would refuse them all.
+  double burst() const {
+    return std::max(1.0, per_second_ * absl::ToDoubleSeconds(kBurstOfCalls));
+  }
   void Fill(Bucket& bucket, absl::Time now) const;
 
   const double per_second_;
   Clock& clock_;
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   absl::flat_hash_map<Uuid, Bucket> buckets_ ABSL_GUARDED_BY(mutex_);
   size_t forget_at_ ABSL_GUARDED_BY(mutex_) = 1'024;
 };

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "libs/base/random.h"
 #include "libs/base/refusal.h"
 
@@ -75,7 +77,26 @@ TEST_F(CallBudgetTest, ManyTeamsAreRememberedOnlyWhileTheyCall) {
   const identity::Caller flooding = NurseOf(team_);
   EXPECT_EQ(Taken(flooding, 1'000), 100);
   for (int i = 0; i < 5'000; ++i) EXPECT_EQ(Taken(NurseOf(NewId()), 1), 1);
+  EXPECT_EQ(budget_.size(), 5'001u);
   EXPECT_EQ(Taken(flooding, 10), 0) << "forgotten while it floods";
+  size_t most = 0;
+  for (int i = 0; i < 50'000; ++i) {
+    clock_.Advance(absl::Milliseconds(1));
+    EXPECT_EQ(Taken(NurseOf(NewId()), 1), 1);
+    EXPECT_LE(Taken(flooding, 1), 1);
+    most = std::max(most, budget_.size());
+  }
+  EXPECT_LT(most, 20'000u) << "teams that have not called for long are kept";
+}
+
+TEST_F(CallBudgetTest, ARateBelowOneCallInTwoSecondsGivesThatMany) {
+  CallBudget slow(0.1, clock_);
+  const identity::Caller nurse = NurseOf(team_);
+  EXPECT_EQ(slow.Take(nurse), absl::OkStatus());
+  EXPECT_TRUE(IsOverBudget(slow.Take(nurse)));
+  clock_.Advance(absl::Seconds(10));
+  EXPECT_EQ(slow.Take(nurse), absl::OkStatus());
+  EXPECT_TRUE(IsOverBudget(slow.Take(nurse)));
 }
 
 }  // namespace

@@ -40,6 +40,8 @@ absl::Status Authenticate(const RegisteredMethod& method,
   }
   token.remove_prefix(kBearer.size());
   ABSL_ASSIGN_OR_RETURN(caller, method.host.parts.tokens.Verify(token));
+  // First: calls that somebody may not make are no cheaper to refuse than others.
+  ABSL_RETURN_IF_ERROR(method.host.budget.Take(caller));
   return method.access.Check(caller);
 }
 
@@ -106,7 +108,6 @@ absl::Status Admit(const RegisteredMethod& method, const grpc::CallbackServerCon
                    const grpc::ByteBuffer& bytes, AdmittedCall& call) {
   SetDeadline(method, grpc_context, call);
   ABSL_RETURN_IF_ERROR(Authenticate(method, grpc_context, call.context.caller));
-  ABSL_RETURN_IF_ERROR(method.host.budget.Take(call.context.caller));
   if (const std::string_view id = MetadataOf(grpc_context, kCorrelationId); !id.empty()) {
     const absl::StatusOr<Uuid> parsed = ParseUuid(id);
     if (!parsed.ok()) return InvalidField(kCorrelationId, "is not a UUID");

@@ -28,9 +28,10 @@ namespace buurtlog::rpc {
 inline constexpr absl::Duration kStreamLifetimeMax = absl::Hours(1);
 
 // How long a call beyond its team's budget waits for its refusal, and how many wait at once; others
-// are refused at once.
+// are refused at once. Far fewer than calls of one connection (kConcurrentCallsPerConnectionMax), so
+// that whoever shares it with the flood, behind a gateway, still has his own.
 inline constexpr absl::Duration kRefusalHeld = absl::Milliseconds(200);
-inline constexpr int64_t kRefusalsHeldMax = 1'000;
+inline constexpr int64_t kRefusalsHeldMax = 200;
 
 // A call that the host ends when it drains.
 class OpenStream {
@@ -104,7 +105,7 @@ struct AdmittedCall {
   std::optional<absl::Duration> end_after;
 };
 
-// Token, role, budget, then form. `bytes` is read, not changed.
+// Token, budget, role, then form. `bytes` is read, not changed.
 absl::Status Admit(const RegisteredMethod& method, const grpc::CallbackServerContext& grpc_context,
                    const grpc::ByteBuffer& bytes, AdmittedCall& call);
 

@@ -26,6 +26,7 @@ namespace {
 
 // One connection of a peer or a gateway carries all of its calls.
 constexpr int kConcurrentCallsPerConnectionMax = 1000;
+static_assert(kRefusalsHeldMax <= kConcurrentCallsPerConnectionMax / 4);
 // Answers are ours and may be larger than what we take in.
 constexpr int kResponseBytesMax = 16 << 20;
 constexpr int kKeepaliveMs = 30'000;

@@ -65,7 +65,6 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public UnaryReply::Sink
     return true;
   }
 
-  // `over` is run before the call is done, however it ends.
   template <typename Over>
   void EndAt(absl::Duration after, absl::Status status, Over over) {
     references_.fetch_add(1, std::memory_order_relaxed);

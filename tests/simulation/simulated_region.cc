@@ -62,10 +62,11 @@ class SimulatedRegion::Forwarder final : public eventsourcing::CommandForwarder 
               const Heard& answer, bool hears) {
     target.service(service_).executor->ExecuteHanded(
         command, deadline,
-        [&region = region_, &target, life = target.life(), answer,
+        [&region = region_, &from = from_, &target, life = target.life(), answer,
          hears](absl::StatusOr<type::v1::Receipt> receipt) {
           // Nothing comes from a machine that is gone.
           if (!hears || target.life() != life || target.disk().crashed()) return;
+          if (target.link().cut || from.link().cut) return;
           region.later_.PostAfter(region.dice_.UpTo(kHandingMax),
                                   [answer, receipt = std::move(receipt)] { answer(receipt); });
         });

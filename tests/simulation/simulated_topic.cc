@@ -136,10 +136,12 @@ class SimulatedTopic::Producer final : public eventlog::TopicProducer {
     };
     later.PostAfter(lands - now, [&link = link_, &later, land, report,
                                   told = fault != Fault::kLostReport, back = dice.UpTo(kTripMax)] {
-      link.Pass([&later, land, report, told, back] {
+      link.Pass([&link, &later, land, report, told, back] {
         land();
         if (!told) return;
-        later.PostAfter(back, [report] { report(absl::OkStatus()); });
+        later.PostAfter(back, [&link, report] {
+          if (!link.cut) report(absl::OkStatus());
+        });
       });
     });
     if (fault == Fault::kDoubled) later.PostAfter(lands - now + dice.UpTo(kUnderWayMax), land);
