@@ -228,13 +228,18 @@ absl::StatusOr<size_t> TopicPartition::SkipToHead(const TopicMessage& message,
 absl::Status TopicPartition::TakeEntry(const TopicMessage& message, uint64_t send,
                                        std::string_view bytes) {
   const Sequence sequence = head_.next;
+  FoldState head = head_;
   absl::StatusOr<CommittedEntryPtr> entry =
-      FoldEntry(head_, parts_.partition, std::string(bytes), message.offset);
+      FoldEntry(head, parts_.partition, std::string(bytes), message.offset);
   if (!entry.ok()) {
     return About(absl::StrCat("partition ", parts_.partition, ", sequence ", sequence, ", offset ",
                               message.offset),
                  entry.status());
   }
+  if (*entry != nullptr && (*entry)->view.header.kind == EntryKind::kEpoch) {
+    ABSL_RETURN_IF_ERROR(CheckEpochRecord(**entry));
+  }
+  head_ = std::move(head);
   if (*entry != nullptr) return TakeCounting(*std::move(entry), send);
   TakeOther(HeaderOf(bytes).kind, send);
   return absl::OkStatus();
@@ -254,7 +259,6 @@ absl::Status TopicPartition::TakeCounting(CommittedEntryPtr entry, uint64_t send
     AnswerReadBack();
     return absl::OkStatus();
   }
-  ABSL_RETURN_IF_ERROR(CheckEpochRecord(*entry));
   ++progress_.epochs;
   fresh_.push_back(std::move(entry));
   const bool own = !beginnings_.empty() && beginnings_.front().send == send;
@@ -290,9 +294,11 @@ absl::Status TopicPartition::CheckEpochRecord(const CommittedEntry& entry) {
                  [known](const auto& one) { return one->view.header.sequence == known; });
              fresh != fresh_.end()) {
     here = (*fresh)->view.hash;
+  } else if (!fresh_.empty() && fresh_.front()->view.header.sequence == known + 1) {
+    here = fresh_.front()->view.header.previous_hash;
   } else {
     const absl::StatusOr<FoldState> behind = parts_.stored.Seek(parts_.partition, known + 1);
-    // The head itself was compared by the fold.
+    // Nothing is fresh, then: the head itself was compared by the fold.
     if (absl::IsOutOfRange(behind.status())) return absl::OkStatus();
     ABSL_RETURN_IF_ERROR(behind.status());
     here = behind->head_hash;

@@ -237,7 +237,10 @@ class CommandExecutor::Impl {
   void Assign(const std::vector<eventlog::Partition>& partitions) {
     CHECK(core_.options.shared);
     std::vector<bool> assigned(workers_.size(), false);
-    for (const eventlog::Partition partition : partitions) assigned.at(partition) = true;
+    // A topic that was given more partitions is for people to mend; those that there were go on.
+    for (const eventlog::Partition partition : partitions) {
+      if (partition < assigned.size()) assigned[partition] = true;
+    }
     for (size_t i = 0; i < workers_.size(); ++i) workers_[i]->Assign(assigned[i]);
   }
 
@@ -265,7 +268,7 @@ class CommandExecutor::Impl {
                           WithReason(absl::FailedPreconditionError(absl::StrCat(
                                          "the region writes release ", core_.options.write_release,
                                          ", and this is of release ", command.since)),
-                                     "WRITE_RELEASE"));
+                                     kWriteRelease));
     }
     absl::StatusOr<Uuid> actor = UuidFromBytes(command.actor.person_id());
     if (!actor.ok())

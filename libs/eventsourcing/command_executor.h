@@ -39,6 +39,9 @@ inline constexpr absl::Duration kFutureMax = absl::Minutes(5);
 // An owner whose clock is this far behind the newest record does not begin an epoch.
 inline constexpr absl::Duration kClockBehindMax = absl::Seconds(5);
 
+// Reason of the FAILED_PRECONDITION of a command that the region does not write yet.
+inline constexpr char kWriteRelease[] = "WRITE_RELEASE";
+
 // One command, ready to be decided. Made by MakeCommand.
 struct Command {
   const AggregateType* type = nullptr;

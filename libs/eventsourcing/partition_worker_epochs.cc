@@ -300,6 +300,7 @@ void PartitionWorker::CatchUp() {
 // A store that does not go with the log is made anew from it, once.
 bool PartitionWorker::DiscardStore(const absl::Status& why) {
   if (!absl::IsDataLoss(why) || !place_is_from_store_) return false;
+  if (absl::IsDataLoss(core_.parts.log.health())) return false;  // it is the log that is damaged
   place_is_from_store_ = false;
   if (absl::Status status = core_.parts.store.Discard(partition_); !status.ok()) return false;
   const eventlog::FoldState start =

@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "libs/base/refusal.h"
+#include "libs/eventsourcing/command_executor.h"
 #include "libs/eventsourcing/log_lanes.h"
 
 namespace buurtlog::eventsourcing {
@@ -14,9 +16,10 @@ bool IsRefusal(const absl::Status& status) {
          absl::IsAborted(status);
 }
 
+// Asked first: what the region does not write yet is refused only until it does.
 bool IsWorthAnotherTry(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsResourceExhausted(status) ||
-         absl::IsDeadlineExceeded(status);
+         absl::IsDeadlineExceeded(status) || StatusReason(status) == kWriteRelease;
 }
 
 std::vector<Command> CommandsFor(const DecodedEvent& event, const Process& process) {

@@ -30,7 +30,8 @@ using testing::ListType;
 using testing::ListValue;
 using testing::Value;
 
-// A text "to <list>: x,y" is answered with one command for each of x and y, to that list.
+// A text "to <list>: x,y" is answered with one command for each of x and y, to that list; the word
+// `newer` is of a later release.
 class Forward final : public Process {
  public:
   std::string_view name() const override { return "forward"; }
@@ -45,6 +46,7 @@ class Forward final : public Process {
     for (const auto& word : absl::StrSplit(parts[1], ',')) {
       commands.push_back(
           MakeCommand(ListType(), list, list, testing::RequestFor({std::string(word)})));
+      if (word == "newer") commands.back().since = kEventRelease + 1;
     }
     return commands;
   }
@@ -171,6 +173,23 @@ TEST_F(ProcessRunnerTest, ARefusalIsAnAnswerAndIsCounted) {
   EXPECT_TRUE(runner_->Parked()->empty());
   EXPECT_THAT(world_.Texts(to_), ElementsAre("x", "y"));
   EXPECT_THAT(Metrics(), HasSubstr("buurtlog_process_refusals_total{process=\"forward\"} 1"));
+}
+
+TEST_F(ProcessRunnerTest, WhatTheRegionDoesNotWriteYetWaitsUntilItDoes) {
+  world_.options.write_release = kEventRelease;
+  ASSERT_TRUE(world_.Restart().ok());
+  ASSERT_TRUE(world_.Run(Cause(from_, to_, "newer,y")).ok());
+  Follow();
+  Settle();
+  EXPECT_FALSE(runner_->caught_up());
+  EXPECT_THAT(world_.Texts(to_), IsEmpty());
+  runner_.reset();
+  world_.options.write_release = kEventRelease + 1;
+  ASSERT_TRUE(world_.Restart().ok());
+  Follow();
+  Settle();
+  EXPECT_TRUE(runner_->caught_up());
+  EXPECT_THAT(world_.Texts(to_), ElementsAre("newer", "y"));
 }
 
 TEST_F(ProcessRunnerTest, TroubleOfTheLogIsTriedAgainUntilItIsOver) {

@@ -388,6 +388,13 @@ TEST_F(ReplicasTest, WhatAnEarlierReleaseCannotReadIsWrittenOnlyWhenTheRegionSay
   EXPECT_THAT(world_.Texts(a_, list_), ElementsAre("of a later release"));
 }
 
+TEST_F(ReplicasTest, PartitionsThatTheLogDoesNotHaveAreNotTaken) {
+  world_.Assign(a_, {0, 1, 16});
+  Settle();
+  EXPECT_TRUE(world_.Run(a_, world_.Append(list_, {"one"})).ok());
+  EXPECT_EQ(a_.executor->owned(), 2u);
+}
+
 TEST_F(ReplicasTest, ACommandIsHandedOverWhole) {
   Command command = world_.Append(list_, {"one", "two"});
   command.actor.set_role(access::v1::ROLE_NURSE);

@@ -10,8 +10,10 @@
 #include <map>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "libs/base/about.h"
 #include "libs/base/check.h"
@@ -117,7 +119,18 @@ struct ServiceNode::Impl {
   std::atomic<bool> executor_ready = false;
   std::string owner;
   std::atomic<bool> alone = true;  // no other replica, as far as the engine says
-  std::unique_ptr<eventlog::Membership> membership;
+  std::shared_ptr<eventlog::Membership> membership() {
+    absl::MutexLock lock(&membership_mutex);
+    return membership_of_group;
+  }
+  // What it was goes when nobody asks it any more: it is asked by those who watch, at any time.
+  void SetMembership(std::shared_ptr<eventlog::Membership> membership) {
+    absl::MutexLock lock(&membership_mutex);
+    membership_of_group.swap(membership);
+  }
+
+  absl::Mutex membership_mutex;
+  std::shared_ptr<eventlog::Membership> membership_of_group ABSL_GUARDED_BY(membership_mutex);
   std::vector<std::unique_ptr<ProjectionRunner>> own_read_models;
   std::vector<std::unique_ptr<ProcessRunner>> own_processes;
   std::vector<ProjectionRunner*> read_models;
@@ -219,7 +232,7 @@ absl::Status ServiceNode::Start() {
   ABSL_RETURN_IF_ERROR(outcome->status);
   impl_->executor_ready = true;
   ABSL_ASSIGN_OR_RETURN(
-      impl_->membership,
+      std::unique_ptr<eventlog::Membership> membership,
       impl_->options.engine->Join(
           impl_->options.service, impl_->owner,
           [impl = impl_.get()](const std::vector<eventlog::Partition>& partitions) {
@@ -227,19 +240,20 @@ absl::Status ServiceNode::Start() {
             impl->executor->Assign(partitions);
           },
           impl_->parts.scheduler));
+  impl_->SetMembership(std::move(membership));
   for (ProcessRunner* runner : impl_->processes) runner->Start();
   return absl::OkStatus();
 }
 
 void ServiceNode::Leave() {
-  impl_->membership = nullptr;
+  impl_->SetMembership(nullptr);
   if (impl_->options.engine->shared()) impl_->executor->Assign({});
 }
 
 bool ServiceNode::handed_over() const { return impl_->alone || impl_->executor->owned() == 0; }
 
 void ServiceNode::Stop() {
-  impl_->membership = nullptr;
+  impl_->SetMembership(nullptr);
   // Processes first: they hand commands in.
   impl_->processes.clear();
   impl_->process_names.clear();
@@ -255,9 +269,8 @@ absl::Status ServiceNode::Ready() const {
     return About("executor", health);
   if (absl::Status health = impl_->store->health(); !health.ok())
     return About("state store", health);
-  if (impl_->membership != nullptr) {
-    if (absl::Status health = impl_->membership->health(); !health.ok())
-      return About("replicas", health);
+  if (const auto membership = impl_->membership(); membership != nullptr) {
+    if (absl::Status health = membership->health(); !health.ok()) return About("replicas", health);
   }
   for (const ProjectionRunner* runner : impl_->read_models) {
     const std::string what = absl::StrCat("read model ", runner->spec().name);

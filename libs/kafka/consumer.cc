@@ -2,6 +2,7 @@
 
 #include <array>
 #include <atomic>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +13,9 @@ namespace {
 
 // Taken at once, if so many are there.
 constexpr size_t kTakeMax = 1024;
+// A broker that says nothing for so long is asked no more, and who leads its partitions now is
+// looked up. librdkafka waits for a minute, in which nothing is read of what it led.
+constexpr absl::Duration kSilenceMax = absl::Seconds(3);
 
 absl::Status Lost(eventlog::Partition partition, eventlog::Offset offset, std::string_view what) {
   return absl::DataLossError(
@@ -25,6 +29,7 @@ Properties ConsumerProperties(const Properties& given) {
   properties.emplace_back("isolation.level", "read_uncommitted");
   properties.emplace_back("auto.offset.reset", "error");
   properties.emplace_back("check.crcs", "true");
+  properties.emplace_back("socket.timeout.ms", std::to_string(Millis(kSilenceMax)));
   properties.emplace_back("enable.auto.commit", "false");
   properties.emplace_back("enable.auto.offset.store", "false");
   properties.emplace_back("enable.partition.eof", "false");
@@ -96,7 +101,12 @@ class Consumer::Impl {
         // What came before it first.
         follower_.take(std::exchange(good, {}));
         lost_[partition] = true;
-        follower_.lost(partition, Lost(partition, message->offset, rd_kafka_err2str(message->err)));
+        const bool damaged = message->err == RD_KAFKA_RESP_ERR__BAD_MSG;
+        follower_.lost(partition,
+                       Lost(partition, message->offset,
+                            damaged ? "the topic has a damaged message here"
+                                    : "the topic has this offset no more: it begins behind it, or "
+                                      "ends before it"));
       }
       // Anything else passes by: librdkafka tries again for ever.
     }

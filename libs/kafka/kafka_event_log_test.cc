@@ -21,6 +21,7 @@
 #include "libs/base/refusal.h"
 #include "libs/base/status_macros.h"
 #include "libs/base/testing/patience.h"
+#include "libs/eventlog/committed_entry.h"
 #include "libs/eventlog/event_log_contract_test.h"
 #include "libs/eventlog/identity_file.h"
 #include "libs/eventlog/log_engine.h"
@@ -88,6 +89,19 @@ class KafkaEventLogTest : public ::testing::Test {
     return outcome;
   }
 
+  // To partition 0, past the engine.
+  void SendRaw(std::string key, std::string value) {
+    const auto topic = kafka::OpenTopic(topic_, identity_, *scheduler_);
+    ASSERT_TRUE(topic.ok()) << topic.status();
+    const std::unique_ptr<TopicProducer> producer = (*topic)->NewProducer();
+    absl::Notification sent;
+    producer->Send(0, std::move(key), std::move(value), [&](absl::Status status) {
+      EXPECT_TRUE(status.ok()) << status;
+      sent.Notify();
+    });
+    sent.WaitForNotification();
+  }
+
   // Waits until a replica has read up to `head`.
   static bool Reaches(EventLog& log, Partition partition, const FoldState& head) {
     absl::Mutex mutex;
@@ -97,6 +111,16 @@ class KafkaEventLogTest : public ::testing::Test {
     absl::MutexLock lock(&mutex);
     return mutex.AwaitWithTimeout(absl::Condition(&there), Patience(absl::Seconds(20))) &&
            log.Head(partition)->head_hash == head.head_hash;
+  }
+
+  static absl::Status AwaitTrouble(EventLog& log) {
+    absl::Mutex mutex;
+    const auto told = [&] { return !log.health().ok(); };
+    const std::unique_ptr<Subscription> watch =
+        log.Watch([&](Partition) { absl::MutexLock lock(&mutex); });
+    absl::MutexLock lock(&mutex);
+    mutex.AwaitWithTimeout(absl::Condition(&told), Patience(absl::Seconds(20)));
+    return log.health();
   }
 
   kafka::TopicOptions topic_;
@@ -212,6 +236,29 @@ TEST_F(KafkaEventLogTest, AReplicaThatReadWhatTheTopicDoesNotHaveIsTold) {
   EXPECT_THAT(std::string(lost.message()), HasSubstr("partition 0, sequence"));
 }
 
+// However what it reads is cut: the records and the epoch record behind them may come at once.
+TEST_F(KafkaEventLogTest, AnEpochWhoseWriterKnewAnotherEntryIsToldWhereverItIsRead) {
+  const auto follower = Open("b");
+  {
+    const auto log = Open("a");
+    FoldState chain = Begin(*log, 0, "a:1").value();
+    FoldState known = chain;
+    ASSERT_TRUE(Append(*log, 0, chain, {"one"}).ok());
+    known.next = chain.next;
+    known.head_hash = Hash();
+    ASSERT_TRUE(Append(*log, 0, chain, {"two", "three"}).ok());
+    ASSERT_TRUE(Reaches(*follower, 0, chain));
+    SendRaw(MessageKey(identity_, 1),
+            EncodeEpochRecord(known, 0, "c:1", absl::Now(), SystemRandom()));
+  }
+  for (const std::string replica : {"b", "c"}) {
+    const absl::Status told =
+        replica == "b" ? AwaitTrouble(*follower) : AwaitTrouble(*Open(replica));
+    EXPECT_TRUE(absl::IsDataLoss(told)) << told;
+    EXPECT_THAT(std::string(told.message()), HasSubstr("partition 0, sequence 2")) << told;
+  }
+}
+
 TEST_F(KafkaEventLogTest, ALogIsCopiedToSqliteAndBackWithItsPositionsAndHashes) {
   FoldState chain;
   const auto log = Open("a");
@@ -253,24 +300,13 @@ TEST_F(KafkaEventLogTest, ALogIsCopiedToSqliteAndBackWithItsPositionsAndHashes) 
 
 // Two writers may have made the topic at once; what is of another log is never passed over.
 TEST_F(KafkaEventLogTest, AnImportReadsATopicAsItsReplicasDo) {
-  const auto send = [this](std::string key, std::string value) {
-    const auto topic = kafka::OpenTopic(topic_, identity_, *scheduler_);
-    ASSERT_TRUE(topic.ok()) << topic.status();
-    const std::unique_ptr<TopicProducer> producer = (*topic)->NewProducer();
-    absl::Notification sent;
-    producer->Send(0, std::move(key), std::move(value), [&](absl::Status status) {
-      EXPECT_TRUE(status.ok()) << status;
-      sent.Notify();
-    });
-    sent.WaitForNotification();
-  };
   const auto import = [this] {
     return ImportIntoTopic(kafka::OpenTopic(topic_, identity_, *scheduler_).value()).status();
   };
-  send(MessageKey(identity_, kIdentitySend), EncodeIdentity(identity_).value());
+  SendRaw(MessageKey(identity_, kIdentitySend), EncodeIdentity(identity_).value());
   EXPECT_EQ(import(), absl::OkStatus());
   EXPECT_TRUE(Open("a")->health().ok());
-  send("another key", "value");
+  SendRaw("another key", "value");
   EXPECT_EQ(StatusReason(import()), "FOREIGN_ENTRY");
   EXPECT_EQ(StatusReason(Open("a")->health()), "FOREIGN_ENTRY");
 }

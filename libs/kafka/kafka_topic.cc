@@ -278,6 +278,20 @@ absl::Status CheckTopicOptions(const TopicOptions& options) {
   return absl::OkStatus();
 }
 
+// With a client of its own, which says why no broker answers.
+absl::StatusOr<TopicShape> AskForShape(const Properties& properties, const std::string& topic) {
+  std::string said;  // outlives the client
+  ABSL_ASSIGN_OR_RETURN(const Client client, NewClient(RD_KAFKA_CONSUMER, properties,
+                                                       {.error = &KeepReason, .opaque = &said}));
+  absl::StatusOr<TopicShape> shape = DescribeShape(client.get(), topic);
+  if (!absl::IsUnavailable(shape.status())) return shape;
+  while (rd_kafka_poll(client.get(), 0) > 0) {
+  }
+  if (said.empty()) return shape;
+  return About("asking the Kafka cluster",
+               absl::UnavailableError(absl::StrCat(shape.status().message(), "; ", said)));
+}
+
 absl::StatusOr<std::unique_ptr<eventlog::Topic>> OpenTopic(const TopicOptions& given,
                                                            const std::optional<LogIdentity>& make,
                                                            Scheduler& scheduler) {
@@ -289,15 +303,8 @@ absl::StatusOr<std::unique_ptr<eventlog::Topic>> OpenTopic(const TopicOptions& g
   Properties asking = ConsumerProperties(options.properties);
   // It reads single messages, and nobody waits for more to come.
   asking.emplace_back("fetch.wait.max.ms", "10");
-  std::string said;  // outlives the client
-  ABSL_ASSIGN_OR_RETURN(
-      Client client, NewClient(RD_KAFKA_CONSUMER, asking, {.error = &KeepReason, .opaque = &said}));
-  absl::StatusOr<TopicShape> shape = DescribeShape(client.get(), topic);
-  if (absl::IsUnavailable(shape.status())) {
-    while (rd_kafka_poll(client.get(), 0) > 0) {
-    }
-    if (!said.empty()) shape = About("asking the Kafka cluster", absl::UnavailableError(said));
-  }
+  absl::StatusOr<TopicShape> shape = AskForShape(asking, topic);
+  ABSL_ASSIGN_OR_RETURN(Client client, NewClient(RD_KAFKA_CONSUMER, asking));
   if (absl::IsNotFound(shape.status()) && make.has_value()) {
     ABSL_RETURN_IF_ERROR(Create(client.get(), topic, options, make->partitions));
     shape = WaitForLeaders(client.get(), topic);

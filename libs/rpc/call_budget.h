@@ -46,9 +46,7 @@ class CallBudget {
     absl::Time at;
   };
   // At least one call, or a slow rate would refuse them all.
-  double burst() const {
-    return std::max(1.0, per_second_ * absl::ToDoubleSeconds(kBurstOfCalls));
-  }
+  double burst() const { return std::max(1.0, per_second_ * absl::ToDoubleSeconds(kBurstOfCalls)); }
   void Fill(Bucket& bucket, absl::Time now) const;
 
   const double per_second_;

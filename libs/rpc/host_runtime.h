@@ -28,8 +28,8 @@ namespace buurtlog::rpc {
 inline constexpr absl::Duration kStreamLifetimeMax = absl::Hours(1);
 
 // How long a call beyond its team's budget waits for its refusal, and how many wait at once; others
-// are refused at once. Far fewer than calls of one connection (kConcurrentCallsPerConnectionMax), so
-// that whoever shares it with the flood, behind a gateway, still has his own.
+// are refused at once. Far fewer than calls of one connection (kConcurrentCallsPerConnectionMax),
+// so that whoever shares it with the flood, behind a gateway, still has his own.
 inline constexpr absl::Duration kRefusalHeld = absl::Milliseconds(200);
 inline constexpr int64_t kRefusalsHeldMax = 200;
 

@@ -14,6 +14,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "buurtlog/log/v1/replica_service.grpc.pb.h"
+#include "libs/base/about.h"
 #include "libs/base/refusal.h"
 #include "libs/rpc/command_call.h"
 #include "libs/rpc/status_conversion.h"
@@ -122,11 +123,19 @@ class ReplicaForwarder::Impl {
 
   static void Answer(Call& call, const absl::Status& status) {
     if (status.ok()) return call.done(std::move(*call.response.mutable_receipt()));
-    // None of these says what became of the command.
-    if (absl::IsCancelled(status) || absl::IsUnknown(status) || absl::IsDeadlineExceeded(status)) {
-      return call.done(absl::UnavailableError(status.message()));
+    // None of these says what became of the command; some say that the two replicas do not
+    // understand each other, which is no verdict on what a caller asked for.
+    switch (status.code()) {
+      case absl::StatusCode::kCancelled:
+      case absl::StatusCode::kUnknown:
+      case absl::StatusCode::kDeadlineExceeded:
+      case absl::StatusCode::kInternal:
+      case absl::StatusCode::kUnauthenticated:
+      case absl::StatusCode::kUnimplemented:
+        return call.done(
+            About("the owner of the partition", absl::UnavailableError(status.message())));
+      default: call.done(status);
     }
-    call.done(status);
   }
 
   void End(const CallPtr& call) {

@@ -2,6 +2,7 @@
 #include "libs/rpc/replicas.h"
 
 #include <arpa/inet.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -128,6 +129,16 @@ TEST_F(ReplicasTest, OnlyServicesMayHandCommandsOver) {
   const auto forwarder = Forwarder("lists", access::v1::ROLE_NURSE);
   const Answer answer = Forward(*forwarder, address(), Append(list_, "one"));
   EXPECT_EQ(answer.status().code(), absl::StatusCode::kPermissionDenied);
+}
+
+// Keys that are being rotated, a clock that is ahead: trouble between replicas, and not what a
+// caller asked for.
+TEST_F(ReplicasTest, ATokenThatTheOwnerRefusesIsNoVerdictOnTheCommand) {
+  ReplicaForwarder forwarder("lists", [] { return std::string("not a token"); });
+  const Answer answer = Forward(forwarder, address(), Append(list_, "one"));
+  EXPECT_EQ(answer.status().code(), absl::StatusCode::kUnavailable) << answer.status();
+  EXPECT_THAT(std::string(answer.status().message()),
+              ::testing::StartsWith("the owner of the partition"));
 }
 
 TEST_F(ReplicasTest, AnAddressWhereNobodyListensIsUnavailable) {

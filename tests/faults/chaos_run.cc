@@ -127,7 +127,7 @@ bool ChaosRun::Well(size_t replica) const {
 
 bool ChaosRun::Inject(ChaosKind kind) {
   if (open_.size() >= (options_.one_at_a_time ? 1 : kOpenFaultsMax)) return false;
-  const absl::Duration lasts = absl::Milliseconds(200) + UpTo(options_.fault_max);
+  const absl::Duration lasts = options_.fault_min + UpTo(options_.fault_max);
   if (kind == ChaosKind::kKillBroker || kind == ChaosKind::kPauseBroker) {
     const bool open =
         std::any_of(open_.begin(), open_.end(), [](const Open& fault) { return fault.broker > 0; });
@@ -234,7 +234,7 @@ absl::Status ChaosRun::AwaitServing(size_t replica) {
 
 // Until whatever a nurse waited for while this happened was answered.
 void ChaosRun::MeasureWait(ChaosKind kind, absl::Time begun) {
-  load_.WorkFor(options_.fault_max + options_.rest);
+  load_.WorkFor(options_.fault_min + options_.fault_max + options_.rest);
   HealAll();
   load_.WorkFor(options_.rest);
   absl::Duration longest;

@@ -46,6 +46,7 @@ struct ChaosOptions {
   // Of the pause before a fault, and of a fault that lasts.
   absl::Duration pause_max = absl::Milliseconds(800);
   absl::Duration fault_max = absl::Seconds(4);
+  absl::Duration fault_min = absl::Milliseconds(200);  // which comes on top of what is drawn
   // One at a time, and of one replica after the other, and whole for so long in between: for the
   // times of takeovers.
   bool one_at_a_time = false;

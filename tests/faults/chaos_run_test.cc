@@ -43,6 +43,24 @@ TEST(ChaosRunTest, NothingIsLostOrDoubledWhenSendsComeLateDoubledOrNotAtAll) {
   EXPECT_EQ(result.faults, 12);
 }
 
+// It holds its connections and says nothing; what waits for it would wait as long.
+TEST(ChaosRunTest, ABrokerThatHangsForLongIsGivenUp) {
+  ChaosOptions options;
+  options.faults = 1;
+  options.look_every = 1;
+  options.seed = 4;
+  options.replicas = 2;
+  options.brokers = 3;
+  options.kinds = {ChaosKind::kPauseBroker};
+  options.fault_min = absl::Seconds(40);
+  options.one_at_a_time = true;
+  options.rest = absl::Seconds(1);
+  const ChaosResult result = RunChaos(options);
+  EXPECT_THAT(result.violations, IsEmpty());
+  ASSERT_EQ(result.waited.size(), 1u);
+  EXPECT_LT(result.waited.begin()->second.front(), options.fault_min);
+}
+
 // OPS-04 as far as it goes without a cluster of machines: callers retry as the service config says
 // (libs/rpc/caller_arguments.h), and no call fails while each replica is ended and started again.
 TEST(ChaosRunTest, OPS_04_ARollingRestartFailsNoCall) {
