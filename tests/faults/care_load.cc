@@ -149,6 +149,7 @@ bool CareLoad::SendUntilAnswered(CallerState& caller, const WishPtr& wish) {
     ++tried_again_;
     Breathe(generation);
     absl::MutexLock lock(&mutex_);
+    last_failure_ = answer.status();
     if (paused_ || ending_) return false;
   }
 }

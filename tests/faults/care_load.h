@@ -66,6 +66,10 @@ class CareLoad {
   size_t refused() const { return refused_; }
   size_t repeated() const { return repeated_; }
   size_t tried_again() const { return tried_again_; }
+  absl::Status last_failure() const {
+    absl::MutexLock lock(&mutex_);
+    return last_failure_;
+  }
   // What must never be, a sentence each.
   std::vector<std::string> violations() const;
 
@@ -97,6 +101,7 @@ class CareLoad {
   size_t calling_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<Done> done_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> violations_ ABSL_GUARDED_BY(mutex_);
+  absl::Status last_failure_ ABSL_GUARDED_BY(mutex_);
 
   std::atomic<uint64_t> generation_ = 0;
   std::atomic<size_t> answered_ = 0;

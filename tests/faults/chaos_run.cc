@@ -110,6 +110,7 @@ ChaosResult ChaosRun::Run() {
   result_.refused = load_.refused();
   result_.repeated = load_.repeated();
   result_.tried_again = load_.tried_again();
+  result_.last_failure = load_.last_failure();
   result_.records = audit_.records();
   result_.took = absl::Now() - begin;
   return std::move(result_);

@@ -64,7 +64,8 @@ struct ChaosResult {
   size_t answered = 0;
   size_t refused = 0;
   size_t repeated = 0;
-  size_t tried_again = 0;  // calls that failed though gRPC had tried again
+  size_t tried_again = 0;     // calls that failed though gRPC had tried again
+  absl::Status last_failure;  // of them
   size_t records = 0;
   absl::Duration took;
   // With one_at_a_time, by kind: the longest that any nurse waited for an answer, of each fault.

@@ -48,11 +48,11 @@ TEST(ChaosRunTest, ABrokerThatHangsForLongIsGivenUp) {
   ChaosOptions options;
   options.faults = 1;
   options.look_every = 1;
-  options.seed = 4;
+  options.seed = 6;  // hits the one that leads what is written
   options.replicas = 2;
   options.brokers = 3;
   options.kinds = {ChaosKind::kPauseBroker};
-  options.fault_min = absl::Seconds(40);
+  options.fault_min = absl::Seconds(30);
   options.one_at_a_time = true;
   options.rest = absl::Seconds(1);
   const ChaosResult result = RunChaos(options);
@@ -74,7 +74,7 @@ TEST(ChaosRunTest, OPS_04_ARollingRestartFailsNoCall) {
   const ChaosResult result = RunChaos(options);
   EXPECT_THAT(result.violations, IsEmpty());
   EXPECT_EQ(result.faults, 3);
-  EXPECT_EQ(result.tried_again, 0u);
+  EXPECT_EQ(result.tried_again, 0u) << result.last_failure;
   EXPECT_GT(result.answered, 100u);
 }
 
