@@ -286,22 +286,18 @@ absl::Status TopicPartition::CheckEpochRecord(const CommittedEntry& entry) {
     return absl::OkStatus();  // the fold has read it
   }
   const Sequence known = record.known_sequence();
+  // The fold has compared the one right before it, and that there is none beyond.
+  if (known + 1 == entry.view.header.sequence) return absl::OkStatus();
   Hash here;
-  if (known == 0) {
-    here = InitialHash(identity_, parts_.partition);
-  } else if (const auto fresh = std::find_if(
-                 fresh_.begin(), fresh_.end(),
-                 [known](const auto& one) { return one->view.header.sequence == known; });
-             fresh != fresh_.end()) {
-    here = (*fresh)->view.hash;
-  } else if (!fresh_.empty() && fresh_.front()->view.header.sequence == known + 1) {
-    here = fresh_.front()->view.header.previous_hash;
+  // Of any other, what follows it has the hash.
+  if (const auto next =
+          std::find_if(fresh_.begin(), fresh_.end(),
+                       [known](const auto& one) { return one->view.header.sequence == known + 1; });
+      next != fresh_.end()) {
+    here = (*next)->view.header.previous_hash;
   } else {
-    const absl::StatusOr<FoldState> behind = parts_.stored.Seek(parts_.partition, known + 1);
-    // Nothing is fresh, then: the head itself was compared by the fold.
-    if (absl::IsOutOfRange(behind.status())) return absl::OkStatus();
-    ABSL_RETURN_IF_ERROR(behind.status());
-    here = behind->head_hash;
+    ABSL_ASSIGN_OR_RETURN(const FoldState behind, parts_.stored.Seek(parts_.partition, known + 1));
+    here = behind.head_hash;
   }
   if (here.ToBytes() == record.known_hash()) return absl::OkStatus();
   return DataLossAt(parts_.partition, known,

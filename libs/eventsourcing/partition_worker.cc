@@ -241,14 +241,15 @@ void PartitionWorker::Drain(Batch batch) {
     needs_epoch_ = fenced_;
   }
   const bool disk_full = absl::IsResourceExhausted(status);
+  // What is fenced or did not fit the disk never does; everything else may, or does.
+  const bool may_count = !disk_full && !absl::IsAborted(status);
   // Unknown: it counts, or will never count, once an epoch of ours stands behind it. Of a batch
   // that only carries answers there is nothing to know, but the log takes nothing in this epoch any
   // more.
   const bool counts = !batch.changes.empty() && batch.behind.next <= decider_.committed().next;
-  if (!disk_full && !absl::IsAborted(status) && !counts) needs_epoch_ = true;
+  if (may_count && !counts) needs_epoch_ = true;
   for (PendingCommandPtr& pending : batch.commands) {
-    // What is fenced or did not fit the disk never counts; everything else may, or does.
-    if (pending->recorded && !disk_full && !absl::IsAborted(status)) pending->in_doubt = true;
+    if (pending->recorded && may_count) pending->in_doubt = true;
     if (!disk_full || !pending->recorded) {
       DecideAnew(std::move(pending));
       continue;

@@ -107,6 +107,16 @@ struct ServiceNode::Impl {
   Impl(NodeOptions node_options, NodeParts node_parts)
       : options(std::move(node_options)), parts(node_parts), codec(options.service) {}
 
+  std::shared_ptr<eventlog::Membership> membership() {
+    absl::MutexLock lock(&membership_mutex);
+    return membership_of_group;
+  }
+  // What it was goes when nobody asks it any more: it is asked by those who watch, at any time.
+  void SetMembership(std::shared_ptr<eventlog::Membership> membership) {
+    absl::MutexLock lock(&membership_mutex);
+    membership_of_group.swap(membership);
+  }
+
   const NodeOptions options;
   NodeParts parts;
   std::string folder;
@@ -119,16 +129,6 @@ struct ServiceNode::Impl {
   std::atomic<bool> executor_ready = false;
   std::string owner;
   std::atomic<bool> alone = true;  // no other replica, as far as the engine says
-  std::shared_ptr<eventlog::Membership> membership() {
-    absl::MutexLock lock(&membership_mutex);
-    return membership_of_group;
-  }
-  // What it was goes when nobody asks it any more: it is asked by those who watch, at any time.
-  void SetMembership(std::shared_ptr<eventlog::Membership> membership) {
-    absl::MutexLock lock(&membership_mutex);
-    membership_of_group.swap(membership);
-  }
-
   absl::Mutex membership_mutex;
   std::shared_ptr<eventlog::Membership> membership_of_group ABSL_GUARDED_BY(membership_mutex);
   std::vector<std::unique_ptr<ProjectionRunner>> own_read_models;

@@ -102,24 +102,22 @@ class KafkaEventLogTest : public ::testing::Test {
     sent.WaitForNotification();
   }
 
+  template <typename IsSo>
+  static bool Await(EventLog& log, const IsSo& is_so) {
+    absl::Mutex mutex;
+    const std::unique_ptr<Subscription> watch =
+        log.Watch([&](Partition) { absl::MutexLock lock(&mutex); });
+    absl::MutexLock lock(&mutex);
+    return mutex.AwaitWithTimeout(absl::Condition(&is_so), Patience(absl::Seconds(20)));
+  }
   // Waits until a replica has read up to `head`.
   static bool Reaches(EventLog& log, Partition partition, const FoldState& head) {
-    absl::Mutex mutex;
     const auto there = [&] { return log.Head(partition)->next >= head.next; };
-    const std::unique_ptr<Subscription> watch =
-        log.Watch([&](Partition) { absl::MutexLock lock(&mutex); });
-    absl::MutexLock lock(&mutex);
-    return mutex.AwaitWithTimeout(absl::Condition(&there), Patience(absl::Seconds(20))) &&
-           log.Head(partition)->head_hash == head.head_hash;
+    return Await(log, there) && log.Head(partition)->head_hash == head.head_hash;
   }
-
   static absl::Status AwaitTrouble(EventLog& log) {
-    absl::Mutex mutex;
     const auto told = [&] { return !log.health().ok(); };
-    const std::unique_ptr<Subscription> watch =
-        log.Watch([&](Partition) { absl::MutexLock lock(&mutex); });
-    absl::MutexLock lock(&mutex);
-    mutex.AwaitWithTimeout(absl::Condition(&told), Patience(absl::Seconds(20)));
+    EXPECT_TRUE(Await(log, told));
     return log.health();
   }
 

@@ -209,9 +209,10 @@ absl::StatusOr<LogIdentity> IdentityOf(rd_kafka_t* client, const std::string& to
 
 class KafkaTopic final : public eventlog::Topic {
  public:
-  KafkaTopic(Client asking, TopicOptions options, LogIdentity identity, std::string place_id,
-             Scheduler& scheduler)
-      : asking_(std::move(asking)),
+  KafkaTopic(std::unique_ptr<std::string> said, Client asking, TopicOptions options,
+             LogIdentity identity, std::string place_id, Scheduler& scheduler)
+      : said_(std::move(said)),
+        asking_(std::move(asking)),
         options_(std::move(options)),
         name_(TopicName(options_)),
         identity_(std::move(identity)),
@@ -246,6 +247,7 @@ class KafkaTopic final : public eventlog::Topic {
   }
 
  private:
+  const std::unique_ptr<std::string> said_;  // by the client, which it outlives
   const Client asking_;
   const TopicOptions options_;
   const std::string name_;
@@ -278,18 +280,14 @@ absl::Status CheckTopicOptions(const TopicOptions& options) {
   return absl::OkStatus();
 }
 
-// With a client of its own, which says why no broker answers.
-absl::StatusOr<TopicShape> AskForShape(const Properties& properties, const std::string& topic) {
-  std::string said;  // outlives the client
-  ABSL_ASSIGN_OR_RETURN(const Client client, NewClient(RD_KAFKA_CONSUMER, properties,
-                                                       {.error = &KeepReason, .opaque = &said}));
-  absl::StatusOr<TopicShape> shape = DescribeShape(client.get(), topic);
-  if (!absl::IsUnavailable(shape.status())) return shape;
-  while (rd_kafka_poll(client.get(), 0) > 0) {
+// Why no broker answers, as the client heard it.
+absl::Status WithWhatWasSaid(const absl::Status& status, rd_kafka_t& client,
+                             const std::string& said) {
+  while (rd_kafka_poll(&client, 0) > 0) {
   }
-  if (said.empty()) return shape;
+  if (said.empty()) return status;
   return About("asking the Kafka cluster",
-               absl::UnavailableError(absl::StrCat(shape.status().message(), "; ", said)));
+               absl::UnavailableError(absl::StrCat(status.message(), "; ", said)));
 }
 
 absl::StatusOr<std::unique_ptr<eventlog::Topic>> OpenTopic(const TopicOptions& given,
@@ -303,8 +301,11 @@ absl::StatusOr<std::unique_ptr<eventlog::Topic>> OpenTopic(const TopicOptions& g
   Properties asking = ConsumerProperties(options.properties);
   // It reads single messages, and nobody waits for more to come.
   asking.emplace_back("fetch.wait.max.ms", "10");
-  absl::StatusOr<TopicShape> shape = AskForShape(asking, topic);
-  ABSL_ASSIGN_OR_RETURN(Client client, NewClient(RD_KAFKA_CONSUMER, asking));
+  auto said = std::make_unique<std::string>();
+  ABSL_ASSIGN_OR_RETURN(Client client, NewClient(RD_KAFKA_CONSUMER, asking,
+                                                 {.error = &KeepReason, .opaque = said.get()}));
+  absl::StatusOr<TopicShape> shape = DescribeShape(client.get(), topic);
+  if (absl::IsUnavailable(shape.status())) shape = WithWhatWasSaid(shape.status(), *client, *said);
   if (absl::IsNotFound(shape.status()) && make.has_value()) {
     ABSL_RETURN_IF_ERROR(Create(client.get(), topic, options, make->partitions));
     shape = WaitForLeaders(client.get(), topic);
@@ -340,7 +341,7 @@ absl::StatusOr<std::unique_ptr<eventlog::Topic>> OpenTopic(const TopicOptions& g
                    identity.log_id.ToString(), "FOREIGN_ENTRY");
   }
   return std::unique_ptr<eventlog::Topic>(
-      std::make_unique<KafkaTopic>(std::move(client), std::move(options), identity,
+      std::make_unique<KafkaTopic>(std::move(said), std::move(client), std::move(options), identity,
                                    absl::StrCat(shape->cluster_id, "/", topic), scheduler));
 }
 
