@@ -241,7 +241,7 @@ void PartitionWorker::Drain(Batch batch) {
     needs_epoch_ = fenced_;
   }
   const bool disk_full = absl::IsResourceExhausted(status);
-  // What is fenced or did not fit the disk never does; everything else may, or does.
+  // What is fenced or did not fit the disk never counts; everything else may, or does.
   const bool may_count = !disk_full && !absl::IsAborted(status);
   // Unknown: it counts, or will never count, once an epoch of ours stands behind it. Of a batch
   // that only carries answers there is nothing to know, but the log takes nothing in this epoch any
